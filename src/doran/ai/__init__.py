@@ -1,0 +1,1 @@
+"""Answers: jobs, prompts, responses and embeddings."""

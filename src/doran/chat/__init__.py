@@ -1,0 +1,1 @@
+"""Conversations: two people, their messages, and how far each has got."""

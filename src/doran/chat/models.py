@@ -1,0 +1,184 @@
+"""What chat stores. Only chat's nouns touch these tables."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from doran.kernel.inbox import AbstractDeadLetter, AbstractInbox
+from doran.kernel.outbox import AbstractOutbox
+
+USER_ID_LENGTH = 255
+CLIENT_MESSAGE_ID_LENGTH = 64
+
+
+def user_id_field(**options: object) -> models.CharField:
+    """Another service's id: opaque, compared byte by byte."""
+    return models.CharField(max_length=USER_ID_LENGTH, **options)  # type: ignore[arg-type]
+
+
+class Store(models.Model):
+    """The one row that names this timeline. A restore gives it another `epoch` (guarantee 8)."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    epoch = models.CharField(max_length=32)
+    digest_key = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField()
+
+
+class Conversation(models.Model):
+    """Two people. Its row is the counter of everything that happens between them.
+
+    `pair_key` makes the unordered pair unique; `last_seq` numbers messages; `change_seq` numbers
+    changes of any kind that both may see; `is_active` says whether anything can be sent;
+    `bucket` is the virtual shard, so that a send is always one shard's transaction.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    pair_key = models.CharField(max_length=64, unique=True)
+    participant1_id = user_id_field()
+    participant2_id = user_id_field()
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    is_active = models.BooleanField(default=True)
+    last_seq = models.BigIntegerField(default=0)
+    change_seq = models.BigIntegerField(default=0)
+    bucket = models.PositiveSmallIntegerField()
+
+
+class Member(models.Model):
+    """One person's side of a conversation: marks that only move forward, and private state.
+
+    `shown_*` is how far the other person may know the marks; they stand still while one blocks
+    the other. `state_seq` is the person's own change counter when the private state last changed.
+    `undelivered_seq` is up to where `message.undelivered` was said.
+    """
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="members", db_index=False)
+    user_id = user_id_field()
+    last_delivered_seq = models.BigIntegerField(default=0)
+    last_read_seq = models.BigIntegerField(default=0)
+    shown_delivered_seq = models.BigIntegerField(default=0)
+    shown_read_seq = models.BigIntegerField(default=0)
+    undelivered_seq = models.BigIntegerField(default=0)
+    muted_until = models.DateTimeField(null=True)
+    archived = models.BooleanField(default=False)
+    pinned_at = models.DateTimeField(null=True)
+    hidden_before_seq = models.BigIntegerField(default=0)
+    marked_unread = models.BooleanField(default=False)
+    draft = models.TextField(default="")
+    state_seq = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "user_id"], name="member_once"),
+            models.CheckConstraint(
+                condition=models.Q(last_read_seq__lte=models.F("last_delivered_seq")),
+                name="member_read_is_delivered",
+            ),
+        ]
+        indexes = [models.Index(fields=["user_id", "state_seq"], name="member_of_person")]
+
+
+class Message(models.Model):
+    """One message for ever. `seq` is dense in its conversation; a deleted one stays as a tombstone.
+
+    `change_seq` is the conversation's change counter when the row last changed. `sent_digest`
+    remembers what was first sent under a `client_message_id`, also after an edit or deletion.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+", db_index=False)
+    seq = models.BigIntegerField()
+    change_seq = models.BigIntegerField()
+    sender_id = user_id_field()
+    client_message_id = models.CharField(max_length=CLIENT_MESSAGE_ID_LENGTH, null=True)
+    sent_digest = models.BinaryField(max_length=16, null=True)
+    content = models.TextField()
+    message_type = models.CharField(max_length=10)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    edited_at = models.DateTimeField(null=True)
+    is_deleted = models.BooleanField(default=False)
+    reply_to = models.UUIDField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="message_seq_once"),
+            models.UniqueConstraint(
+                fields=["conversation", "sender_id", "client_message_id"], name="message_sent_once"
+            ),
+        ]
+        indexes = [models.Index(fields=["conversation", "change_seq"], name="message_changes")]
+
+
+class HiddenMessage(models.Model):
+    """A message one person deleted for themselves: to them a tombstone, to the other untouched."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+", db_index=False)
+    user_id = user_id_field()
+    seq = models.BigIntegerField()
+    state_seq = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "user_id", "seq"], name="hidden_once")
+        ]
+
+
+class DeliveryReceipt(models.Model):
+    """A mark as it was claimed: covers its message and all before. Status only rises."""
+
+    class Status(models.TextChoices):
+        SENT = "sent"
+        DELIVERED = "delivered"
+        READ = "read"
+
+    id = models.UUIDField(primary_key=True)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+", db_index=False)
+    user_id = user_id_field()
+    status = models.CharField(max_length=10, choices=Status)
+    timestamp = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["message", "user_id"], name="receipt_once")
+        ]
+
+
+class Person(models.Model):
+    """What chat knows of a person of core, fed by core's events. `state_seq` counts their private changes."""
+
+    user_id = user_id_field(primary_key=True)
+    display_name = models.CharField(max_length=100, default="")
+    kind = models.CharField(max_length=10, default="human")
+    is_active = models.BooleanField(default=True)
+    is_erased = models.BooleanField(default=False)
+    state_seq = models.BigIntegerField(default=0)
+    known_at = models.DateTimeField()
+
+
+class Block(models.Model):
+    """`user_id` does not want to hear `blocked_user_id`; a copy of core's fact."""
+
+    user_id = user_id_field()
+    blocked_user_id = user_id_field(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user_id", "blocked_user_id"], name="chat_block_once")
+        ]
+
+
+class Outbox(AbstractOutbox):
+    pass
+
+
+class Inbox(AbstractInbox):
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event_id", "subscription"], name="chat_inbox_once")
+        ]
+
+
+class DeadLetter(AbstractDeadLetter):
+    pass

@@ -1,0 +1,1 @@
+"""What is said across a border: plain frozen data that imports nothing of ours."""

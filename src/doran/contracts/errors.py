@@ -1,0 +1,148 @@
+"""Every way Doran says no: problem codes for REST and frames, close codes for sockets.
+
+Both are tables. The reference in `docs/reference/errors.md` is generated from them, and clients
+may branch on `code` for ever: a code is never renamed and never changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+
+class ProblemKind(msgspec.Struct, frozen=True):
+    """One line of the table: a stable word, its HTTP status, a title, and what a caller does next."""
+
+    code: str
+    status: int
+    title: str
+    advice: str
+
+
+class CloseKind(msgspec.Struct, frozen=True):
+    """One reason a socket ends. `come_back` tells a client whether reconnecting can help."""
+
+    code: int
+    name: str
+    come_back: bool
+    meaning: str
+
+
+_PROBLEMS = (
+    ("bad_request", 400, "The request cannot be read", "Send what the schema describes."),
+    ("malformed_json", 400, "The body is not JSON", "Send one UTF-8 JSON object."),
+    ("invalid_frame", 400, "The frame cannot be read", "Send one JSON object of a known type; the third bad frame closes."),
+    ("not_authenticated", 401, "No valid access token", "Send a current access token; refresh it if it expired."),
+    ("invalid_credentials", 401, "User name or password is wrong", "Try again with other credentials."),
+    ("invalid_refresh_token", 401, "The refresh token is not valid", "Log in again."),
+    ("refresh_token_reused", 401, "The refresh token was used before", "The session was ended for safety; log in again."),
+    ("sender_mismatch", 403, "The sender is not you", "Leave sender_id and user_id out, or send your own."),
+    ("recipient_unavailable", 403, "This person cannot be reached", "Nothing can be sent here for now; history stays readable."),
+    ("person_unavailable", 404, "This person cannot be reached", "Check the id; the person may not exist for you."),
+    ("not_author", 403, "Only the author may do this", "Ask the author."),
+    ("too_late", 403, "The time for this has passed", "Edits and deletions are possible for a limited time."),
+    ("signups_closed", 403, "Signing up is closed", "Ask the operator for an account."),
+    ("invite_required", 403, "Signing up needs an invitation", "Send a valid invite_code."),
+    ("origin_not_allowed", 403, "This web page may not connect", "The operator must allow its origin."),
+    ("not_found", 404, "There is no such thing for you", "Check the id."),
+    ("method_not_allowed", 405, "The method is not offered here", "See the Allow header."),
+    ("not_acceptable", 406, "The wanted media type is not offered", "Accept application/json."),
+    ("request_timeout", 408, "The request took too long to arrive", "Send it again, faster."),
+    ("username_taken", 409, "The user name is taken", "Choose another."),
+    ("idempotency_conflict", 409, "This client_message_id was used for another message", "Use a new id for a new message."),
+    ("conflict", 409, "The request contradicts the present state", "Read again, then decide."),
+    ("payload_too_large", 413, "The body is too large", "Send less."),
+    ("unsupported_media_type", 415, "The body is not application/json", "Set Content-Type: application/json."),
+    ("validation_failed", 422, "Some fields are wrong", "See errors for each field."),
+    ("weak_password", 422, "The password is too easy to guess", "Use at least 8 characters that are not a common password."),
+    ("message_deleted", 422, "The message is deleted", "A deleted message cannot be changed or answered."),
+    ("too_many_requests", 429, "Too many requests", "Wait as long as Retry-After or retry_after_ms says."),
+    ("internal_error", 500, "Something went wrong here", "Try again; the trace id helps the operator."),
+    ("unavailable", 503, "The service cannot answer now", "Try again after Retry-After; a send keeps its client_message_id."),
+    ("no_provider", 503, "No AI provider is set up", "The operator must configure one."),
+    ("storage_full", 507, "The disk is full", "Reading works; the operator must free space."),
+)
+
+_CLOSES = (
+    (1000, "normal", False, "The client is done."),
+    (1009, "frame_too_long", False, "A frame was over 64 KiB."),
+    (1011, "internal_error", True, "Something went wrong here."),
+    (1012, "restarting", True, "The server restarts; come back with jitter."),
+    (4400, "bad_frames", False, "The third frame that could not be read."),
+    (4401, "not_authenticated", True, "No valid token in time, or it expired or was revoked; come back with a new one."),
+    (4403, "origin_not_allowed", False, "This web page may not connect."),
+    (4404, "not_found", False, "There is no such conversation for you."),
+    (4408, "too_slow", True, "The client did not read fast enough; come back and ask for what was missed."),
+    (4409, "replaced", False, "Too many sockets of one person: the oldest made room."),
+    (4429, "too_fast", True, "The client went on past its limits; come back later."),
+)
+
+PROBLEMS: Final[Mapping[str, ProblemKind]] = {row[0]: ProblemKind(*row) for row in _PROBLEMS}
+CLOSES: Final[Mapping[int, CloseKind]] = {row[0]: CloseKind(*row) for row in _CLOSES}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field: where (dotted path) and why, in words fit for a person."""
+
+    field: str
+    detail: str
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every refusal (RFC 9457, `application/problem+json`)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[FieldError, ...] = ()
+    trace_id: str = ""
+
+
+class Problem(Exception):
+    """Raised anywhere inward of an edge; each edge turns it into its own kind of refusal.
+
+    `wire_code` lets two kinds with different statuses share one public word
+    (`recipient_unavailable` is 404 when opening and 403 when sending).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.kind = PROBLEMS[code]
+        self.detail = detail or self.kind.advice
+        self.errors = errors
+        self.retry_after = retry_after
+        super().__init__(code)
+
+    @property
+    def code(self) -> str:
+        return _WIRE_CODES.get(self.kind.code, self.kind.code)
+
+    def body(self, *, trace_id: str = "") -> ProblemDetails:
+        return ProblemDetails(
+            type=f"urn:doran:problem:{self.code}",
+            title=self.kind.title,
+            status=self.kind.status,
+            detail=self.detail,
+            code=self.code,
+            errors=self.errors,
+            trace_id=trace_id,
+        )
+
+
+# The contract gives both refusals one word; only the status differs by where it is said.
+_WIRE_CODES: Final[Mapping[str, str]] = {"person_unavailable": "recipient_unavailable"}
+
+
+def invalid(field: str, detail: str) -> Problem:
+    """One field is wrong: a 422 that names it."""
+    return Problem("validation_failed", detail, errors=(FieldError(field, detail),))

@@ -1,0 +1,375 @@
+"""What a socket may say and hear: one JSON object a frame, `type` decides (contract section 3).
+
+What a client says is decoded strictly: an unknown field or a wrong type is refused before any
+code of ours sees it. What the server says is encoded once and sent to every screen as bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+MessageType = Literal["text", "image", "file"]
+
+
+# -- what a client says ------------------------------------------------------------------------
+
+
+class ClientFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """Any frame may carry `ref`; the answer carries it back."""
+
+    ref: str | int | None = None
+
+
+class Auth(ClientFrame, frozen=True, tag="auth", kw_only=True):
+    """First frame where no header could be set; later, renewal before the token expires."""
+
+    token: str
+
+
+class SendMessage(ClientFrame, frozen=True, tag="chat_message", kw_only=True):
+    """Send. `conversation_id` is needed on `/ws/` only; `sender_id` is tolerated if it is you."""
+
+    content: str
+    message_type: MessageType = "text"
+    client_message_id: str | None = None
+    conversation_id: str | None = None
+    reply_to: str | None = None
+    sender_id: str | None = None
+
+
+class MarkAsRead(ClientFrame, frozen=True, tag="mark_as_read", kw_only=True):
+    """Everything up to here was shown to me. Cumulative; never moves back."""
+
+    message_id: str | None = None
+    up_to_seq: int | None = None
+    conversation_id: str | None = None
+    user_id: str | None = None
+
+
+class MarkAsDelivered(ClientFrame, frozen=True, tag="mark_as_delivered", kw_only=True):
+    """Everything up to here reached this device. Cumulative; never moves back."""
+
+    message_id: str | None = None
+    up_to_seq: int | None = None
+    conversation_id: str | None = None
+    user_id: str | None = None
+
+
+class Typing(ClientFrame, frozen=True, tag="typing", kw_only=True):
+    """I am writing (or stopped). Forgotten after 10 s."""
+
+    is_typing: bool
+    conversation_id: str | None = None
+    user_id: str | None = None
+
+
+class EditMessage(ClientFrame, frozen=True, tag="edit_message", kw_only=True):
+    message_id: str
+    content: str
+
+
+class DeleteMessage(ClientFrame, frozen=True, tag="delete_message", kw_only=True):
+    message_id: str
+    scope: Literal["everyone", "me"] = msgspec.field(name="for", default="everyone")
+
+
+class AskChanges(ClientFrame, frozen=True, tag="changes", kw_only=True):
+    since: int
+    conversation_id: str | None = None
+
+
+class AskSync(ClientFrame, frozen=True, tag="sync", kw_only=True):
+    """`known` maps a conversation to the last change_seq this device has applied."""
+
+    epoch: str | None = None
+    known: dict[str, int] = {}
+    state_since: int = 0
+
+
+class AskPresence(ClientFrame, frozen=True, tag="presence", kw_only=True):
+    user_ids: list[str]
+
+
+class Ping(ClientFrame, frozen=True, tag="ping", kw_only=True):
+    pass
+
+
+AnyClientFrame = (
+    Auth
+    | SendMessage
+    | MarkAsRead
+    | MarkAsDelivered
+    | Typing
+    | EditMessage
+    | DeleteMessage
+    | AskChanges
+    | AskSync
+    | AskPresence
+    | Ping
+)
+
+
+# -- what both doors show of a message, a mark, a conversation -----------------------------------
+
+
+class MessageView(msgspec.Struct, frozen=True):
+    """A message as REST and frames show it. `change_seq` says when the row last changed."""
+
+    id: str
+    conversation_id: str
+    seq: int
+    change_seq: int
+    sender_id: str
+    content: str
+    message_type: MessageType
+    created_at: str
+    updated_at: str
+    edited_at: str | None
+    is_deleted: bool
+    reply_to: str | None
+    client_message_id: str | None
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """How far somebody's devices are, as the other side may know it."""
+
+    user_id: str
+    last_delivered_seq: int
+    last_read_seq: int
+
+
+class MyState(msgspec.Struct, frozen=True):
+    """My own side of a conversation: nobody else sees it."""
+
+    last_delivered_seq: int
+    last_read_seq: int
+    muted_until: str | None
+    archived: bool
+    pinned_at: str | None
+    hidden_before_seq: int
+    marked_unread: bool
+    draft: str
+
+
+class ConversationView(msgspec.Struct, frozen=True):
+    """A conversation as one of its two people sees it. `messages` is [] in lists."""
+
+    id: str
+    participant1_id: str
+    participant2_id: str
+    created_at: str
+    updated_at: str
+    is_active: bool
+    last_seq: int
+    change_seq: int
+    unread_count: int
+    last_message: MessageView | None
+    me: MyState
+    peer: Marks
+    messages: tuple[MessageView, ...] = ()
+
+
+class ChangesPage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Rows changed after a mark, in change order, each in its final state.
+
+    `reset` is true when this store never issued the mark: throw away what you have and read anew.
+    """
+
+    results: tuple[MessageView, ...] = ()
+    next_since: int = 0
+    has_more: bool = False
+    reset: bool = False
+
+
+class ChangedConversation(ConversationView, frozen=True, kw_only=True):
+    """One conversation that differs from what the device knows, with its first changes."""
+
+    changes: ChangesPage
+
+
+class SyncAnswer(msgspec.Struct, frozen=True):
+    """Repeat with what you now know until `has_more` is false."""
+
+    epoch: str
+    reset: bool
+    state_seq: int
+    has_more: bool
+    conversations: tuple[ChangedConversation, ...]
+
+
+class ReceiptView(msgspec.Struct, frozen=True):
+    """Where a mark stands after a claim; `unread_count` is the claimant's own."""
+
+    conversation_id: str
+    user_id: str
+    status: Literal["delivered", "read"]
+    up_to_seq: int
+    timestamp: str
+    unread_count: int
+
+
+# -- what the server says ------------------------------------------------------------------------
+
+
+class ServerFrame(msgspec.Struct, frozen=True, tag_field="type"):
+    pass
+
+
+class Ready(ServerFrame, frozen=True, tag="ready"):
+    user_id: str
+    session_id: str | None
+    epoch: str
+    server_time: str
+    heartbeat: int
+
+
+class ConversationHistory(ServerFrame, frozen=True, tag="conversation_history"):
+    conversation_id: str
+    messages: tuple[MessageView, ...]
+    has_more: bool
+    last_seq: int
+    change_seq: int
+    peer: Marks
+    me: MyState
+
+
+class Ack(ServerFrame, frozen=True, tag="ack"):
+    """Durable. `message` arrives already encoded: it is the same bytes every screen gets."""
+
+    ref: str | int | None
+    client_message_id: str | None
+    message: msgspec.Raw
+
+
+class ChatMessage(ServerFrame, frozen=True, tag="chat_message"):
+    conversation_id: str
+    message: msgspec.Raw
+
+
+class MessageUpdated(ServerFrame, frozen=True, tag="message_updated"):
+    conversation_id: str
+    message: msgspec.Raw
+
+
+class MessageDeleted(ServerFrame, frozen=True, tag="message_deleted"):
+    conversation_id: str
+    message: msgspec.Raw
+
+
+class Done(ServerFrame, frozen=True, tag="done"):
+    """The answer to a frame that changes something and has no fuller answer of its own."""
+
+    ref: str | int | None
+
+
+class MessageDelivered(ServerFrame, frozen=True, tag="message_delivered"):
+    conversation_id: str
+    user_id: str
+    up_to_seq: int
+    message_id: str | None
+    timestamp: str
+
+
+class MessageRead(ServerFrame, frozen=True, tag="message_read"):
+    conversation_id: str
+    user_id: str
+    up_to_seq: int
+    message_id: str | None
+    timestamp: str
+
+
+class TypingShown(ServerFrame, frozen=True, tag="typing"):
+    conversation_id: str
+    user_id: str
+    is_typing: bool
+
+
+class PresenceShown(ServerFrame, frozen=True, tag="presence", omit_defaults=True):
+    user_id: str
+    online: bool
+    last_seen_at: str | None
+    ref: str | int | None = None
+
+
+class ConversationCreated(ServerFrame, frozen=True, tag="conversation_created"):
+    conversation: ConversationView
+
+
+class ConversationUpdated(ServerFrame, frozen=True, tag="conversation_updated"):
+    conversation_id: str
+    conversation: ConversationView
+
+
+class Changes(ServerFrame, frozen=True, tag="changes", omit_defaults=True):
+    ref: str | int | None
+    conversation_id: str
+    results: tuple[MessageView, ...]
+    next_since: int
+    has_more: bool
+    reset: bool = False
+
+
+class Synced(ServerFrame, frozen=True, tag="sync"):
+    ref: str | int | None
+    epoch: str
+    reset: bool
+    state_seq: int
+    has_more: bool
+    conversations: tuple[ChangedConversation, ...]
+
+
+class Pong(ServerFrame, frozen=True, tag="pong", omit_defaults=True):
+    ref: str | int | None = None
+
+
+class Error(ServerFrame, frozen=True, tag="error", omit_defaults=True):
+    """A frame was refused; the socket stays."""
+
+    ref: str | int | None
+    code: str
+    detail: str
+    retry_after_ms: int | None = None
+    client_message_id: str | None = None
+
+
+SERVER_FRAMES: tuple[type[ServerFrame], ...] = (
+    Ready,
+    ConversationHistory,
+    Ack,
+    ChatMessage,
+    MessageUpdated,
+    MessageDeleted,
+    Done,
+    MessageDelivered,
+    MessageRead,
+    TypingShown,
+    PresenceShown,
+    ConversationCreated,
+    ConversationUpdated,
+    Changes,
+    Synced,
+    Pong,
+    Error,
+)
+CLIENT_FRAMES: tuple[type[ClientFrame], ...] = (
+    Auth,
+    SendMessage,
+    MarkAsRead,
+    MarkAsDelivered,
+    Typing,
+    EditMessage,
+    DeleteMessage,
+    AskChanges,
+    AskSync,
+    AskPresence,
+    Ping,
+)
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(frame: Any) -> bytes:
+    """One frame or view as the bytes that go out."""
+    return _encoder.encode(frame)

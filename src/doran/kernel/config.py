@@ -1,0 +1,290 @@
+"""Every setting of Doran: its name, its default, one sentence. The only reader of the environment.
+
+A setting `sends_per_second` is read from `DORAN_SENDS_PER_SECOND`; a secret also from the file
+that `DORAN_<NAME>_FILE` names. `doran config` prints this table with what is in force.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from doran.kernel import faults
+
+Parse = Callable[[str], Any]
+
+
+class BadSetting(ValueError):
+    """A setting that cannot be used; the text says which, why, and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table. `default` is text, as the environment would hold it."""
+
+    name: str
+    default: str
+    sentence: str
+    parse: Parse
+    group: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        return f"DORAN_{self.name.upper()}"
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError("expected yes or no")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _one_of(*choices: str) -> Parse:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Parse:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Parse:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(f"expected seconds from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _services(text: str) -> tuple[str, ...]:
+    names = _words(text)
+    if not names or set(names) - {"core", "chat", "ai"}:
+        raise ValueError("expected some of core,chat,ai")
+    return names
+
+
+def _fault(text: str) -> str:
+    if text and text.partition(":")[0] not in faults.FAULT_POINTS:
+        raise ValueError(f"expected one of {', '.join(faults.FAULT_POINTS)}, then :n")
+    return text
+
+
+_YEAR = 366 * 24 * 3600.0
+_MANY = _whole(1, 10_000_000)
+
+_TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
+    "deployment": (
+        ("mode", "development", "development or production; production refuses unsafe settings", _one_of("development", "production")),
+        ("services", "core,chat,ai", "the services that run in this process", _services),
+        ("data", "data", "the folder of databases, keys and secrets of a deployment on one machine", Path),
+        ("host", "127.0.0.1", "the address to listen on", str),
+        ("port", "8000", "the port to listen on", _whole(0, 65535)),
+        ("public_url", "", "where people reach this deployment, such as https://chat.example.com; http://host:port if empty", str),
+        ("allowed_hosts", "", "host names this deployment answers to, beside its own address and public_url", _words),
+        ("allowed_origins", "", "web origins, beside our own, whose pages may call and connect, such as https://shop.example.com", _words),
+        ("trusted_proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed", _words),
+        ("core_url", "", "where core answers if it does not run in this process", str),
+        ("secret_key", "", "at least 32 random characters that seal what is stored secretly; made in the data folder if empty", str, True),
+        ("fault", "", "tests only: die at a named fault point, as name:n", _fault),
+    ),
+    "databases": (
+        ("core_database", "", "URL of core's database; a SQLite file in the data folder if empty", str, True),
+        ("chat_database", "", "URL of chat's database; a SQLite file in the data folder if empty", str, True),
+        ("ai_database", "", "URL of ai's database; a SQLite file in the data folder if empty", str, True),
+        ("threads", "6", "threads that answer REST calls, each with its own database connections", _whole(1, 256)),
+        ("queue", "256", "REST calls that may wait for a thread; more are answered 503", _whole(1, 100_000)),
+        ("readers", "2", "threads that read history and changes for sockets", _whole(1, 64)),
+        ("batch", "256", "the most sends that one transaction takes", _whole(1, 10_000)),
+        ("writer_queue", "20000", "sends that may wait for the database; more are answered 503", _MANY),
+    ),
+    "people": (
+        ("signup", "open", "who may sign up: open, invite, closed", _one_of("open", "invite", "closed")),
+        ("invite_codes", "", "codes that let somebody sign up when signup is invite", _words, True),
+        ("session_days", "60", "days after which an unused session must log in again", _whole(1, 3650)),
+        ("hash_threads", "2", "passwords that are hashed at the same time", _whole(1, 64)),
+    ),
+    "tokens": (
+        ("issuer", "", "the issuer in our access tokens; public_url if empty", str),
+        ("audience", "doran", "the audience in our access tokens", str),
+        ("access_seconds", "600", "how long an access token is good for", _whole(30, 600)),
+        ("key_days", "30", "age at which the signing key makes way for the next", _whole(1, 3650)),
+        ("jwks_cache_seconds", "300", "how long a fetched key set is used without asking again", _whole(10, 86_400)),
+        ("foreign_issuer", "", "an identity provider of yours whose tokens chat and ai accept", str),
+        ("foreign_jwks_url", "", "where that issuer publishes its keys", str),
+        ("foreign_audience", "", "the audience its tokens must carry", str),
+        ("foreign_algorithms", "ES256,RS256,EdDSA", "signature algorithms accepted from it", _words),
+        ("foreign_people", "no", "let people of the foreign issuer talk without core knowing them", _flag),
+        ("foreign_user_pattern", r"[A-Za-z0-9_.:|@-]{1,255}", "the form of its user ids", str),
+    ),
+    "limits": (
+        ("signups_per_minute", "60", "sign-ups from one address", _MANY),
+        ("logins_per_minute", "60", "log-ins from one address", _MANY),
+        ("failed_logins_per_minute", "10", "failed log-ins of one account", _MANY),
+        ("lookups_per_minute", "60", "people one person may look up by handle", _MANY),
+        ("sends_per_second", "200", "messages of one person", _MANY),
+        ("send_burst", "400", "messages one person may send at once", _MANY),
+        ("frames_per_second", "300", "frames on one socket", _MANY),
+        ("requests_per_second", "100", "REST calls of one person or, before log-in, one address", _MANY),
+        ("sockets_per_person", "30", "open sockets of one person; one more replaces the oldest", _MANY),
+        ("unready_sockets", "1000", "sockets that may wait to authenticate at the same time", _MANY),
+        ("body_bytes", "262144", "the largest REST body", _whole(1024, 100_000_000)),
+    ),
+    "conversations": (
+        ("content_limit", "4000", "characters in a message", _whole(1, 20_000)),
+        ("edit_seconds", "86400", "how long an author may edit a message; 0 means never", _seconds(0, 100 * _YEAR)),
+        ("delete_seconds", "86400", "how long an author may delete for everyone; 0 means never", _seconds(0, 100 * _YEAR)),
+        ("undelivered_seconds", "10", "wait for a device of the recipient before saying message.undelivered", _seconds(0, 86_400)),
+    ),
+    "sockets": (
+        ("heartbeat", "25", "seconds between heartbeats; a socket silent for more than two is closed", _whole(1, 600)),
+        ("auth_seconds", "5", "how long a new socket may take to authenticate", _seconds(0.1, 60)),
+        ("typing_seconds", "10", "when an unrepeated typing sign expires", _seconds(0.05, 60)),
+        ("send_queue_bytes", "1048576", "bytes that may wait for a slow socket before it is closed", _whole(65_536, 1_000_000_000)),
+        ("send_seconds", "10", "how long one write to a slow socket may take before it is closed", _seconds(0.1, 600)),
+        ("revoked_poll_seconds", "3", "how often open sockets are compared with ended sessions", _seconds(0.1, 5)),
+        ("drain_seconds", "5", "how long a stopping server lets sockets and sends finish", _seconds(0, 300)),
+    ),
+    "watching": (
+        ("log_format", "", "json or text; json in production, text in development if empty", _one_of("", "json", "text")),
+        ("log_level", "INFO", "the least level that is logged", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
+        ("metrics_token", "", "bearer token that /metrics asks for; without one it answers only this machine", str, True),
+    ),
+}
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    row[0]: Setting(row[0], row[1], row[2], row[3], group, len(row) > 4 and row[4])
+    for group, rows in _TABLE.items()
+    for row in rows
+}
+
+
+class Config:
+    """The settings in force, as attributes. Read once at start; tests make their own."""
+
+    def __init__(self, values: Mapping[str, Any], *, given: frozenset[str] = frozenset()) -> None:
+        self._values = dict(values)
+        self.given = given
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"no setting is called {name!r}") from None
+
+    def replace(self, **values: Any) -> Config:
+        """The same settings but for these, already parsed."""
+        unknown = values.keys() - SETTINGS.keys()
+        if unknown:
+            raise BadSetting(f"no setting is called {', '.join(sorted(unknown))}")
+        return Config({**self._values, **values}, given=self.given | values.keys())
+
+    @property
+    def production(self) -> bool:
+        return bool(self.mode == "production")
+
+    @property
+    def url(self) -> str:
+        """Where people reach this deployment, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+    @property
+    def issuer_name(self) -> str:
+        return str(self.issuer or self.url)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the environment. Raises `BadSetting` for an unknown `DORAN_` name or a bad value."""
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    values, given = {}, set()
+    for setting in SETTINGS.values():
+        text = _text(setting, environ)
+        if text is not None:
+            given.add(setting.name)
+        values[setting.name] = _parsed(setting, setting.default if text is None else text)
+    return Config(values, given=frozenset(given))
+
+
+def _text(setting: Setting, environ: Mapping[str, str]) -> str | None:
+    if setting.secret and (path := environ.get(f"{setting.variable}_FILE")):
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as wrong:
+            raise BadSetting(f"{setting.variable}_FILE cannot be read: {wrong.strerror}") from None
+    return environ.get(setting.variable)
+
+
+def _parsed(setting: Setting, text: str) -> Any:
+    try:
+        return setting.parse(text)
+    except ValueError as wrong:
+        shown = "its value" if setting.secret else repr(text)
+        raise BadSetting(f"{setting.variable}: {shown} cannot be used: {wrong}") from None
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {setting.variable for setting in SETTINGS.values()}
+    known |= {f"{setting.variable}_FILE" for setting in SETTINGS.values() if setting.secret}
+    unknown = sorted(name for name in environ if name.startswith("DORAN_") and name not in known)
+    if unknown:
+        raise BadSetting(f"unknown setting {', '.join(unknown)}; see: doran config")
+
+
+def unsafe(config: Config) -> list[str]:
+    """What production mode refuses, one sentence each. Empty when all is well."""
+    found = []
+    if not config.url.startswith("https://"):
+        found.append("public_url must be an https:// address")
+    if config.fault:
+        found.append("fault is for tests")
+    if "secret_key" in config.given and len(config.secret_key) < 32:
+        found.append("secret_key must have at least 32 characters")
+    if "*" in config.allowed_hosts or "*" in config.allowed_origins:
+        found.append("allowed_hosts and allowed_origins must name each host and origin")
+    if config.foreign_issuer and not config.foreign_jwks_url.startswith("https://"):
+        found.append("foreign_jwks_url must be an https:// address")
+    if config.foreign_issuer and not config.foreign_audience:
+        found.append("foreign_audience must be set for a foreign issuer")
+    if {"none", "HS256", "HS384", "HS512"} & set(config.foreign_algorithms):
+        found.append("foreign_algorithms must be asymmetric")
+    return found
+
+
+_current: Config | None = None
+
+
+def current() -> Config:
+    """The settings of this process; read from the environment the first time."""
+    global _current
+    if _current is None:
+        _current = load()
+    return _current
+
+
+def use(config: Config | None) -> None:
+    """Make these the settings of this process (server start, and tests)."""
+    global _current
+    _current = config
