@@ -1,0 +1,233 @@
+"""The clients: pairs that talk in a closed loop, a storm of connects, connections that only stay."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import picows
+import uvloop
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from bench.seats import STAMP, Dialect, Pair, Seat
+
+HEAD = 64
+"""The type of a frame stands within its first bytes."""
+now = time.perf_counter_ns
+Hear = Callable[[bytes], None]
+T = TypeVar("T")
+
+
+class RefusedError(Exception):
+    """A server refused what a well-behaved client said."""
+
+
+class Ear(WSListener):  # type: ignore[misc]
+    """Hands each text frame to one function and remembers that the connection ended."""
+
+    def __init__(self, hear: Hear) -> None:
+        self.hear = hear
+        self.gone = asyncio.Event()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.TEXT:
+            self.hear(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.gone.set()
+
+
+@dataclass
+class Talk:
+    """What all pairs of one run did; `latencies` are nanoseconds from A's send to B's receipt while measured."""
+
+    sent: int = 0
+    answered: int = 0
+    received: int = 0
+    latencies: list[int] = field(default_factory=list)
+    refusals: list[bytes] = field(default_factory=list)
+    measured: bool = False
+    going_on: bool = True
+
+    @property
+    def settled(self) -> bool:
+        return self.sent == self.answered == self.received
+
+
+class Voices:
+    """One pair at work: A keeps `window` messages under way and sends the next when B has the last."""
+
+    def __init__(self, pair: Pair, talk: Talk, dialect: Dialect, *, quota: float) -> None:
+        self.talk, self.dialect, self.left = talk, dialect, quota
+        self.parts = pair.frame.split(STAMP)
+        self.first = now()
+        self.a: WSTransport | None = None
+        self.b: WSTransport | None = None
+
+    def begin(self, *, window: int) -> None:
+        for _ in range(window):
+            self.send()
+
+    def send(self) -> None:
+        if self.left <= 0 or not self.a:
+            return
+        self.left -= 1
+        self.talk.sent += 1
+        self.a.send(WSMsgType.TEXT, (b"%020d" % now()).join(self.parts))
+
+    def a_hears(self, data: bytes) -> None:
+        head = data[:HEAD]
+        if self.dialect.answer in head:
+            self.talk.answered += 1
+        elif self.dialect.refusal in head:
+            self.talk.refusals.append(data)
+
+    def b_hears(self, data: bytes) -> None:
+        if self.dialect.message not in data[:HEAD]:
+            return
+        arrived, sent = now(), stamp_in(data)
+        if sent < self.first:
+            return
+        self.talk.received += 1
+        if self.talk.measured:
+            self.talk.latencies.append(arrived - sent)
+        if self.dialect.mark and self.b:
+            self.b.send(WSMsgType.TEXT, self.dialect.mark(data))
+        if self.talk.going_on:
+            self.send()
+
+
+def stamp_in(data: bytes) -> int:
+    """The moment written into a message's body."""
+    start = data.find(b"@@") + 2
+    return int(data[start : start + 20])
+
+
+def run(work: Coroutine[None, None, T]) -> T:
+    return uvloop.run(work)
+
+
+async def sit_down(seat: Seat, hear: Hear, dialect: Dialect) -> tuple[WSTransport, bytes]:
+    """Connect and come back with the frame that ends the first frames, the history; later frames go to `hear`."""
+    history: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def listen(data: bytes) -> None:
+        if not history.done() and dialect.history in data[:HEAD]:
+            history.set_result(data)
+        else:
+            hear(data)
+
+    headers = list(seat.headers)
+    transport, ear = await picows.ws_connect(lambda: Ear(listen), seat.url, extra_headers=headers)
+    return transport, await first_of(history, ear)
+
+
+async def first_of(history: "asyncio.Future[bytes]", ear: Ear) -> bytes:
+    """The awaited frame, or RefusedError when the connection ends or 60 s pass before it."""
+    gone = asyncio.ensure_future(ear.gone.wait())
+    await asyncio.wait({history, gone}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    gone.cancel()
+    if not history.done():
+        raise RefusedError("the connection ended, or 60 s passed, before the first frames came")
+    return history.result()
+
+
+@asynccontextmanager
+async def talking(
+    pairs: Iterable[Pair], dialect: Dialect, *, quota: float = math.inf
+) -> AsyncIterator[tuple[Talk, list[Voices]]]:
+    """All pairs connected and silent, each with `quota` messages to say; on leaving, every connection is closed."""
+    talk = Talk()
+    transports: list[WSTransport] = []
+    voices: list[Voices] = []
+    try:
+        for pair in pairs:
+            voice = Voices(pair, talk, dialect, quota=quota)
+            voice.a, _ = await sit_down(pair.a, voice.a_hears, dialect)
+            transports.append(voice.a)
+            voice.b, _ = await sit_down(pair.b, voice.b_hears, dialect)
+            transports.append(voice.b)
+            voices.append(voice)
+        yield talk, voices
+    finally:
+        for transport in transports:
+            transport.disconnect()
+
+
+async def fill(pairs: Sequence[Pair], dialect: Dialect, *, messages: int, at_once: int = 50) -> None:
+    """Let A of every pair say this many messages, some pairs at a time."""
+    for start in range(0, len(pairs), at_once):
+        some = pairs[start : start + at_once]
+        async with talking(some, dialect, quota=messages) as (talk, voices):
+            for voice in voices:
+                voice.begin(window=8)
+            await settled(talk, sent=messages * len(some))
+
+
+async def settled(talk: Talk, *, sent: int, seconds: float = 120) -> None:
+    """Wait until that many messages were sent, answered and received; RefusedError when they were not."""
+    deadline = time.monotonic() + seconds
+    while not (talk.settled and talk.sent == sent):
+        if talk.refusals:
+            raise RefusedError(talk.refusals[0].decode())
+        if time.monotonic() > deadline:
+            raise RefusedError(f"sent {talk.sent} of {sent}, answered {talk.answered}, received {talk.received}")
+        await asyncio.sleep(0.02)
+
+
+async def settle(talk: Talk) -> None:
+    """Begin no further message and wait for those under way."""
+    talk.going_on = False
+    await settled(talk, sent=talk.sent)
+
+
+@dataclass
+class Arrivals:
+    """Nanoseconds from connecting to the history frame, and those frames."""
+
+    latencies: list[int] = field(default_factory=list)
+    frames: list[bytes] = field(default_factory=list)
+
+    def history_lengths(self) -> set[int]:
+        return {len(json.loads(frame)["messages"]) for frame in self.frames}
+
+
+@asynccontextmanager
+async def arriving(seats: Sequence[Seat], dialect: Dialect, *, at_once: int) -> AsyncIterator[Arrivals]:
+    """Everyone connected, `at_once` under way, each with its history received; all stay until the block ends."""
+    arrivals = Arrivals()
+    transports: list[WSTransport] = []
+
+    async def arrive(seat: Seat) -> None:
+        began = now()
+        transport, frame = await sit_down(seat, ignore, dialect)
+        arrivals.latencies.append(now() - began)
+        arrivals.frames.append(frame)
+        transports.append(transport)
+
+    try:
+        await in_turn(arrive, seats, at_once=at_once)
+        yield arrivals
+    finally:
+        for transport in transports:
+            transport.disconnect()
+
+
+def ignore(_data: bytes) -> None:
+    """For those who only stay."""
+
+
+async def in_turn(do: Callable[[Seat], Awaitable[None]], seats: Iterable[Seat], *, at_once: int) -> None:
+    waiting = iter(seats)
+
+    async def worker() -> None:
+        for seat in waiting:
+            await do(seat)
+
+    await asyncio.gather(*[worker() for _ in range(at_once)])

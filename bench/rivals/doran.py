@@ -1,0 +1,97 @@
+"""Doran as `doran up` starts it, with the limits of single people raised by settings and nothing else changed."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import generator, people
+from bench.processes import Server, StartError, free_port, start
+from bench.rest import Rest, UnexpectedAnswerError
+from bench.seats import Pair
+
+ROOT = Path(__file__).resolve().parents[2]
+RAISED = {
+    "DORAN_SIGNUPS_PER_MINUTE": "1000000",
+    "DORAN_LOGINS_PER_MINUTE": "1000000",
+    "DORAN_REQUESTS_PER_SECOND": "100000",
+    "DORAN_SENDS_PER_SECOND": "100000",
+    "DORAN_SEND_BURST": "100000",
+    "DORAN_FRAMES_PER_SECOND": "1000000",
+}
+
+
+class Doran:
+    """`door` is `one` for sockets of one conversation, `all` for sockets of everything."""
+
+    name = "Doran"
+
+    def __init__(self, folder: Path, *, core: int, door: str, marks: bool) -> None:
+        self.folder, self.core, self.door = folder, core, door
+        self.dialect = people.dialect(door=door, marks=marks)
+        self.port = free_port()
+        self.town = people.Town("127.0.0.1", self.port)
+        self.server: Server | None = None
+
+    def start(self) -> None:
+        command = [find_doran(), "up", "--host", "127.0.0.1", "--port", str(self.port)]
+        self.server = start(
+            [*command, "--data", self.folder / "data"],
+            core=self.core,
+            log=self.folder / "doran.log",
+            environment=os.environ | RAISED,
+        )
+        self.server.wait_until(self._ready)
+
+    def populate(self, people: int, *, history: int) -> None:
+        self.town.settle(people)
+        generator.run(generator.fill(self.pairs(people // 2), self.dialect, messages=history))
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def pairs(self, count: int) -> Sequence[Pair]:
+        chosen = self.town.couples[:count]
+        self.town.renew(chosen)
+        return [people.seats(couple, host="127.0.0.1", port=self.port, door=self.door) for couple in chosen]
+
+    def pids(self) -> list[int]:
+        return [self.server.pid] if self.server else []
+
+    def stored(self) -> int:
+        self.town.renew(self.town.couples)
+        return sum(int(self.town.conversation(couple)["last_seq"]) for couple in self.town.couples)
+
+    def stop(self) -> None:
+        if self.server:
+            self.server.stop()
+
+    def rest(self) -> Rest:
+        """Calls as A of the first pair."""
+        couple = self.town.couples[0]
+        self.town.renew([couple])
+        return Rest("127.0.0.1", self.port, token=couple.a.access)
+
+    def pages(self) -> str:
+        """The path of the messages of the first pair."""
+        return f"/api/chat/conversations/{self.town.couples[0].conversation}/messages/"
+
+    def _ready(self) -> bool:
+        rest = Rest("127.0.0.1", self.port)
+        try:
+            rest.raw("GET", "/health/ready")
+        except (OSError, UnexpectedAnswerError):
+            return False
+        finally:
+            rest.close()
+        return True
+
+
+def find_doran() -> Path:
+    """The `doran` of this clone, or else the one on the path."""
+    own = ROOT / ".venv" / "bin" / "doran"
+    found = own if own.exists() else shutil.which("doran")
+    if not found:
+        raise StartError("doran is not installed; bin/up in this clone installs it")
+    return Path(found)

@@ -1,0 +1,134 @@
+"""The plain Django design, started as a benchmark needs it: Channels and the ORM on MariaDB with Redis, or on SQLite."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.processes import Server, free_port, listens, need, run, start
+from bench.rivals import environment
+from bench.seats import BODY, Dialect, Pair, Seat
+
+PROJECT = Path(__file__).resolve().parent / "plain_django"
+VARIANTS = {"mariadb": ("mariadb", "redis"), "sqlite": ("sqlite", "memory")}
+
+
+class PlainDjango:
+    """`variant` names database and channel layer, `server` the ASGI server: daphne or uvicorn."""
+
+    dialect = Dialect(
+        history=b'"message_history"', answer=b'"chat_message"', message=b'"chat_message"', refusal=b'"error"'
+    )
+
+    def __init__(self, folder: Path, *, core: int, variant: str, server: str) -> None:
+        self.name = f"plain Django ({server}, {variant})"
+        self.folder, self.core, self.server = folder, core, server
+        self.database, self.layer = VARIANTS[variant]
+        self.port, self.redis_port = free_port(), free_port()
+        self.socket = folder / "mariadb.sock"
+        self.parts: list[Server] = []
+        self.web: Server | None = None
+        self.people: list[dict[str, str]] = []
+
+    def start(self) -> None:
+        self.python = environment.ensure()
+        if self.database == "mariadb":
+            self.parts.append(start_mariadb(self.folder, self.socket, core=self.core))
+        if self.layer == "redis":
+            self.parts.append(start_redis(self.folder, self.redis_port, core=self.core))
+
+    def populate(self, people: int, *, history: int) -> None:
+        printed = self._django("populate.py", str(people), str(history))
+        self.people = [json.loads(line) for line in printed.splitlines()]
+        self._serve()
+
+    def restart(self) -> None:
+        if self.web:
+            self.web.stop()
+        self._serve()
+
+    def pairs(self, count: int) -> Sequence[Pair]:
+        return [self._pair(entry) for entry in self.people[:count]]
+
+    def pids(self) -> list[int]:
+        return [server.pid for server in (self.web, *self.parts) if server]
+
+    def stored(self) -> int:
+        return int(self._django("populate.py", "--stored"))
+
+    def stop(self) -> None:
+        for server in (self.web, *self.parts):
+            if server:
+                server.stop()
+
+    def _pair(self, entry: dict[str, str]) -> Pair:
+        url = f"ws://127.0.0.1:{self.port}/ws/chat/{entry['conversation']}/"
+        frame = {"type": "chat_message", "sender_id": entry["a"], "content": BODY, "message_type": "text"}
+        return Pair(
+            a=Seat(url, (("Cookie", f"sessionid={entry['a_session']}"),)),
+            b=Seat(url, (("Cookie", f"sessionid={entry['b_session']}"),)),
+            frame=json.dumps(frame).encode(),
+        )
+
+    def _serve(self) -> None:
+        address = {
+            "daphne": ["daphne", "--verbosity", "0", "-b", "127.0.0.1", "-p", str(self.port)],
+            "uvicorn": ["uvicorn", "--host", "127.0.0.1", "--port", str(self.port), "--no-access-log"],
+        }[self.server]
+        command = [self.python.parent / address[0], *address[1:], "asgi:application"]
+        self.web = start(
+            command,
+            core=self.core,
+            log=self.folder / "plain-django.log",
+            environment=self._environment(),
+            folder=PROJECT,
+        )
+        self.web.wait_until(lambda: listens(self.port))
+
+    def _django(self, *arguments: str) -> str:
+        return run([self.python, *arguments], environment=self._environment(), folder=PROJECT)
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
+            "RIVAL_DATABASE": self.database,
+            "RIVAL_LAYER": self.layer,
+            "RIVAL_MARIADB_SOCKET": str(self.socket),
+            "RIVAL_SQLITE_PATH": str(self.folder / "rival.sqlite3"),
+            "RIVAL_REDIS_PORT": str(self.redis_port),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+
+def start_mariadb(folder: Path, socket: Path, *, core: int) -> Server:
+    """A private MariaDB that flushes every commit and listens on a socket file only."""
+    data = folder / "mariadb"
+    user = f"--user={run(['id', '-un']).strip()}"
+    install = [need("mariadb-install-db"), "--no-defaults", user, f"--datadir={data}"]
+    run([*install, "--auth-root-authentication-method=normal"])
+    server = start(
+        [
+            need("mariadbd"),
+            "--no-defaults",
+            user,
+            f"--datadir={data}",
+            f"--socket={socket}",
+            "--skip-networking",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--character-set-server=utf8mb4",
+            "--max-connections=500",
+        ],
+        core=core,
+        log=folder / "mariadb.log",
+    )
+    client = [need("mariadb"), "--no-defaults", "-uroot", "-S", str(socket), "-e"]
+    server.wait_until(socket.exists)
+    run([*client, "CREATE DATABASE rival CHARACTER SET utf8mb4"])
+    return server
+
+
+def start_redis(folder: Path, port: int, *, core: int) -> Server:
+    """A private Redis with its own defaults for snapshots."""
+    command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    server = start(command, core=core, log=folder / "redis.log")
+    server.wait_until(lambda: listens(port))
+    return server

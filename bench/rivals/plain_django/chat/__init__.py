@@ -1,0 +1,1 @@
+"""The chat application of the plain Django design."""

@@ -1,0 +1,1 @@
+"""Tables of the plain Django design."""

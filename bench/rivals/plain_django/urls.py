@@ -1,0 +1,3 @@
+"""No HTTP routes: the comparison is about sockets."""
+
+urlpatterns: list = []
