@@ -1,0 +1,228 @@
+"""One REST path of a service: `Api` and what its methods declare and use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from dmr import Controller, Query, ResponseSpec, modify, validate
+from dmr.cookies import NewCookie
+from dmr.endpoint import Endpoint
+from dmr.exceptions import RequestSerializationError
+from dmr.negotiation import ResponseNegotiator
+from dmr.openapi.objects import Reference, SecurityRequirement, SecurityScheme
+from dmr.plugins.msgspec import BodyMsgspec, MsgspecJsonRenderer
+from dmr.renderers import Renderer
+from dmr.security import SyncAuth
+from dmr.types import EMPTY
+
+from doran.contracts.errors import PROBLEMS, Problem, ProblemDetails
+from doran.kernel import auth, config
+from doran.kernel.addresses import client_address
+from doran.kernel.http import problems
+from doran.kernel.http.bodies import Bodies, JsonOnly, StrictJson
+
+Item = TypeVar("Item")
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+Answer: TypeAlias = HttpResponse
+Json = BodyMsgspec
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True):
+    """One page of a longer list; `next` and `previous` are addresses, or null at the ends."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[Item]
+
+
+class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page is wanted."""
+
+    page: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+
+
+class BearerToken(SyncAuth):
+    """Asks `kernel.auth` who sends this token, and remembers the answer on the request."""
+
+    __slots__ = ()
+
+    @property
+    def www_authenticate_challenge(self) -> str | None:
+        return "Bearer"
+
+    def security_schemes(self, *_: Any) -> dict[str, SecurityScheme | Reference]:
+        return {"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+
+    def security_requirements(self, *_: Any) -> list[SecurityRequirement]:
+        return [{"bearer": []}]
+
+    def __call__(self, endpoint: Endpoint, controller: Controller[Any]) -> BearerToken:
+        request = controller.request
+        request.principal = auth.authenticate(request.META.get("HTTP_AUTHORIZATION"))  # type: ignore[attr-defined]
+        return self
+
+
+class AlwaysJson(ResponseNegotiator):
+    """We answer in JSON whatever `Accept` says (RFC 9110, 12.5.1 allows it); no call can fail for that."""
+
+    __slots__ = ()
+
+    def __call__(self, request: HttpRequest) -> Renderer:
+        request.__dmr_renderer__ = self._default  # type: ignore[attr-defined]
+        return self._default
+
+
+class JsonEndpoint(Endpoint):
+    """One method of a path, with our readings of Content-Type and Accept."""
+
+    __slots__ = ()
+    request_negotiator_cls: ClassVar[type[JsonOnly]] = JsonOnly
+    response_negotiator_cls: ClassVar[type[AlwaysJson]] = AlwaysJson
+
+
+class Api(Controller[Bodies]):
+    """One path of the API. A bearer token is needed unless a method says `public=True`."""
+
+    is_abstract: ClassVar[bool] = True
+    endpoint_cls = JsonEndpoint
+    error_model = ProblemDetails
+    auth = (BearerToken(),)
+    parsers = (StrictJson(),)
+    renderers = (MsgspecJsonRenderer(),)
+    validate_responses = False
+
+    @property
+    def principal(self) -> auth.Principal:
+        """Who asks. Only where a token was required."""
+        return self.request.principal  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def client_address(self) -> str:
+        """Where the request came from, behind the proxies the operator trusts."""
+        said = self.request.META
+        return client_address(
+            said.get("REMOTE_ADDR", ""), said.get("HTTP_X_FORWARDED_FOR", ""), trusted=config.current().trusted_proxies
+        )
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The `Idempotency-Key` header, with or without the quotes of a structured field."""
+        key = self.request.META.get("HTTP_IDEMPOTENCY_KEY", "").strip()
+        if len(key) >= 2 and key[0] == key[-1] == '"':
+            key = key[1:-1]
+        return key or None
+
+    def answer(self, body: Any = None, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+        """A response with a status chosen at run time; `None` is an empty body."""
+        return self.to_response(body, status_code=HTTPStatus(status), headers=headers)
+
+    def link(self, **query: Any) -> str:
+        """The address of this same path with some query values replaced; `None` takes one away."""
+        wanted = self.request.GET.copy()
+        for name, value in query.items():
+            wanted.pop(name, None)
+            if value is not None:
+                wanted[name] = str(value)
+        return f"{self._origin()}{self.request.path}?{wanted.urlencode()}".rstrip("?")
+
+    def page(
+        self,
+        results: list[Item],
+        *,
+        count: int,
+        next: Mapping[str, Any] | None,
+        previous: Mapping[str, Any] | None,
+    ) -> Page[Item]:
+        """A page whose neighbours are this path with other query values (`next={"page": 3}`)."""
+        return Page(
+            count=count,
+            next=None if next is None else self.link(**next),
+            previous=None if previous is None else self.link(**previous),
+            results=results,
+        )
+
+    def _origin(self) -> str:
+        public = config.current().public_url.rstrip("/")
+        return public or f"{self.request.scheme}://{self.request.get_host()}"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        wanted = "GET" if request.method == "HEAD" else str(request.method)
+        endpoint = self.api_endpoints.get(wanted)
+        if endpoint is None:
+            return self.handle_method_not_allowed(wanted)
+        response = endpoint.func(self, *args, **kwargs)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response  # type: ignore[return-value]
+
+    def handle_method_not_allowed(self, method: str) -> HttpResponse:
+        if method == "OPTIONS":
+            return HttpResponse(status=204, headers={"Allow": self._allowed()})
+        response = problems.refusal(Problem("method_not_allowed"), self.request)
+        response.headers["Allow"] = self._allowed()
+        return response
+
+    def handle_error(self, endpoint: Endpoint, controller: Controller[Any], exc: Exception) -> HttpResponse:
+        if isinstance(exc, Problem):
+            return problems.refusal(exc, self.request)
+        if isinstance(exc, RequestSerializationError):
+            return problems.refusal(Problem("malformed_json", f"{exc}."), self.request)
+        return problems.crashed(exc, self.request)
+
+    def to_error(
+        self,
+        raw_data: Any,
+        *,
+        status_code: HTTPStatus,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, NewCookie] | None = None,
+        renderer: Renderer | None = None,
+    ) -> HttpResponse:
+        """What is left when an answer cannot be written as JSON."""
+        problems.logger.error("an answer of %s could not be rendered", type(self).__qualname__)
+        return problems.refusal(Problem("internal_error"), self.request)
+
+    def _allowed(self) -> str:
+        offered = {*self.api_endpoints, "OPTIONS"} | ({"HEAD"} if "GET" in self.api_endpoints else set())
+        return ", ".join(sorted(offered))
+
+
+def offers(
+    answers: Mapping[int, Any] | None = None,
+    *,
+    status: int = 200,
+    problems: Sequence[str] = (),
+    public: bool = False,
+) -> Callable[[Method], Method]:
+    """Declare one method of a path: its answers, the problems particular to it, and whether it is open to all.
+
+    Without `answers`, the method returns the body itself, of the type it is annotated with, under `status`.
+    With `answers` (status to body type) it returns `self.answer(body, status=…)`.
+    """
+    refusals = _documented(problems)
+    asked: Any = None if public else EMPTY
+    decorate: Any
+    if answers is None:
+        decorate = modify(status_code=HTTPStatus(status), extra_responses=refusals, auth=asked)
+    else:
+        kinds = [ResponseSpec(kind, status_code=HTTPStatus(code)) for code, kind in answers.items()]
+        decorate = validate(kinds[0], *kinds[1:], *refusals, auth=asked)
+    return decorate  # type: ignore[no-any-return]
+
+
+def _documented(codes: Sequence[str]) -> list[ResponseSpec]:
+    """One response per status, whose description lists the codes that share it."""
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        kind = PROBLEMS[code]
+        by_status.setdefault(kind.status, []).append(f"`{Problem(code).code}`: {kind.title}.")
+    return [
+        ResponseSpec(ProblemDetails, status_code=HTTPStatus(status), description=" ".join(lines))
+        for status, lines in by_status.items()
+    ]

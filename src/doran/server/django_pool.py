@@ -1,0 +1,281 @@
+"""Django's synchronous handler chain behind ASGI: a fixed pool of threads that keep their database connections.
+
+Django's own ASGI handler gives each request a fresh thread, and with it fresh database connections
+(docs/adr/0005-rest-layer.md has the figures). Here the event loop reads the whole, limited body,
+a thread of the pool answers, and the loop writes the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
+from queue import SimpleQueue
+from typing import Any, Final, NamedTuple
+
+from django.core import signals
+from django.core.handlers.asgi import ASGIRequest, get_script_prefix
+from django.core.handlers.base import BaseHandler
+from django.db import connections
+from django.http.response import HttpResponseBase
+from django.urls import set_script_prefix
+
+from doran.contracts.errors import Problem
+from doran.kernel import telemetry
+from doran.kernel.http import problems
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Observe = Callable[[str, str, int, float], None]
+
+BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+NO_CONTENT: Final = frozenset({204, 304})
+LINGER_SECONDS: Final = 5.0
+LINGER_BYTES: Final = 16 * 1024 * 1024
+
+
+class Gone(Exception):
+    """The client left before it had said everything."""
+
+
+class Reply(NamedTuple):
+    """A whole answer, ready to be written."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    route: str = ""
+
+
+class Job:
+    """One request on its way through the pool."""
+
+    __slots__ = ("body", "claimed", "context", "loop", "reply", "scope")
+
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        self.scope = scope
+        self.body = body
+        self.claimed = threading.Lock()
+        self.context = contextvars.copy_context()
+        self.loop = asyncio.get_running_loop()
+        self.reply: asyncio.Future[Reply] = self.loop.create_future()
+
+    def claim(self) -> bool:
+        """True for the first who asks: the thread that will answer, or the loop that gives up on it."""
+        return self.claimed.acquire(blocking=False)
+
+    def settle(self, reply: Reply) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self._settle, reply)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    def _settle(self, reply: Reply) -> None:
+        if not self.reply.done():
+            self.reply.set_result(reply)
+
+
+class DjangoPool:
+    """An ASGI application for `http` scopes. Start it once, await `close` before the process ends.
+
+    `threads` answer at the same time, `queue` more may wait; who comes then gets 503 with Retry-After.
+    A body of more than `body_bytes` gets 413 unread, one that takes over `body_seconds` 408.
+    `observe(method, route, status, seconds)` is told of each answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        queue: int,
+        body_bytes: int,
+        body_seconds: float = 15.0,
+        observe: Observe | None = None,
+    ) -> None:
+        self.threads = threads
+        self.queue = queue
+        self.body_bytes = body_bytes
+        self.body_seconds = body_seconds
+        self.in_flight = 0
+        self._observe = observe
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._team: list[threading.Thread] = []
+        self._handler = BaseHandler()
+
+    def start(self) -> None:
+        """Load the middleware and start the threads."""
+        self._handler.load_middleware()
+        self._team = [
+            threading.Thread(target=self._work, name=f"django-{number}", daemon=True)
+            for number in range(self.threads)
+        ]
+        for thread in self._team:
+            thread.start()
+
+    async def close(self, seconds: float = 5.0) -> None:
+        """Let what is queued finish, for at most `seconds`, and end the threads with their connections."""
+        team, self._team = self._team, []
+        for _ in team:
+            self._jobs.put(None)
+        until = time.monotonic() + seconds
+        for thread in team:
+            await asyncio.to_thread(thread.join, max(0.0, until - time.monotonic()))
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no thread has time for yet."""
+        return max(0, self.in_flight - self.threads)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = time.monotonic()
+        with telemetry.with_trace(telemetry.incoming(_header(scope, b"traceparent"))):
+            try:
+                reply = await self._reply(scope, receive)
+            except Gone:
+                return
+            except Problem as problem:
+                reply = _refusal(problem)
+                await _send(reply, scope, send, unread=receive)
+            else:
+                await _send(reply, scope, send)
+        if self._observe is not None:
+            self._observe(scope["method"], reply.route, reply.status, time.monotonic() - begun)
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        self._need_room()
+        body = await self._read(scope, receive)
+        self._need_room()
+        self.in_flight += 1
+        try:
+            return await self._answer(Job(scope, body), receive)
+        finally:
+            self.in_flight -= 1
+
+    def _need_room(self) -> None:
+        if not self._team or self.waiting >= self.queue:
+            raise Problem("unavailable", retry_after=1)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        declared = _header(scope, b"content-length")
+        if not declared and scope["method"] in BODILESS and not _header(scope, b"transfer-encoding"):
+            return b""
+        if declared.isdigit() and int(declared) > self.body_bytes:
+            raise Problem("payload_too_large")
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                return await self._collect(receive)
+        except TimeoutError:
+            raise Problem("request_timeout") from None
+
+    async def _collect(self, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self.body_bytes:
+                raise Problem("payload_too_large")
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _answer(self, job: Job, receive: Receive) -> Reply:
+        self._jobs.put(job)
+        if self.waiting:
+            await _unless_gone(job, receive)
+        return await job.reply
+
+    def _work(self) -> None:
+        """What each thread does until it is told to stop."""
+        try:
+            while (job := self._jobs.get()) is not None:
+                if job.claim():
+                    job.settle(job.context.run(self._ask, job))
+        finally:
+            connections.close_all()
+
+    def _ask(self, job: Job) -> Reply:
+        try:
+            return self._ask_django(job)
+        except BaseException as error:  # a thread of the pool outlives whatever a view does
+            return _refusal(problems.from_exception(error))
+
+    def _ask_django(self, job: Job) -> Reply:
+        set_script_prefix(get_script_prefix(job.scope) or "/")
+        # These two signals are where Django drops broken connections, and keeps the others.
+        signals.request_started.send(sender=DjangoPool, scope=job.scope)
+        try:
+            request = ASGIRequest(job.scope, BytesIO(job.body))
+        except UnicodeDecodeError:
+            signals.request_finished.send(sender=DjangoPool)
+            return _refusal(Problem("bad_request"))
+        response = self._handler.get_response(request)
+        try:
+            return _whole(response, getattr(request.resolver_match, "route", ""))
+        finally:
+            response.close()
+
+
+async def _unless_gone(job: Job, receive: Receive) -> None:
+    """Wait for the answer, but take the job back if the client leaves before a thread begins."""
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({job.reply, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not leaving.done():
+            leaving.cancel()
+    if not job.reply.done() and job.claim():
+        raise Gone
+
+
+def _whole(response: HttpResponseBase, route: str) -> Reply:
+    body = b"".join(response) if response.streaming else response.content  # type: ignore[attr-defined]
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+    headers += [(b"set-cookie", morsel.output(header="").strip().encode("latin-1")) for morsel in response.cookies.values()]
+    return Reply(response.status_code, headers, body, route)
+
+
+def _refusal(problem: Problem) -> Reply:
+    headers = [(name.lower().encode(), value.encode()) for name, value in problems.headers(problem).items()]
+    return Reply(problem.kind.status, headers, problems.encoded(problem))
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+async def _send(reply: Reply, scope: Scope, send: Send, *, unread: Receive | None = None) -> None:
+    """Write an answer. With `unread`, the client may still be sending: hear it out for a while, then hang up."""
+    headers = [*reply.headers, (b"x-trace-id", telemetry.trace_id().encode())]
+    if reply.status not in NO_CONTENT and not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+    if unread is not None:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else reply.body
+    if unread is not None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await _hear_out(unread)
+        body = b""
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _hear_out(receive: Receive) -> None:
+    """Read and forget the rest of a refused body: closing at once would reset the connection and lose the refusal."""
+    heard = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while heard < LINGER_BYTES:
+                message = await receive()
+                heard += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
