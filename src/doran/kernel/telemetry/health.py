@@ -1,0 +1,89 @@
+"""Is this process alive, and can it do its work? Each dependency is asked by name, with a time-out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+Check = Callable[[], str | None]
+FRESH_SECONDS = 1.0
+
+
+class Finding(TypedDict):
+    ok: bool
+    detail: str
+
+
+Answer = tuple[bool, dict[str, Finding]]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One dependency. A check that hangs is not asked again before it returns."""
+
+    check: Check
+    timeout: float
+    finding: Finding = field(default_factory=lambda: Finding(ok=False, detail="not asked yet"))
+    asked_at: float = float("-inf")
+    running: threading.Thread | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, until: float) -> Finding:
+        running = self._begin()
+        if running is None:
+            return self.finding
+        running.join(max(0.0, until - time.monotonic()))
+        if running.is_alive():
+            return Finding(ok=False, detail=f"no answer in {self.timeout:g} s")
+        return self.finding
+
+    def _begin(self) -> threading.Thread | None:
+        with self.lock:
+            if self.running is not None and self.running.is_alive():
+                return self.running
+            if time.monotonic() - self.asked_at < FRESH_SECONDS:
+                return None
+            self.running = threading.Thread(target=self._ask, name="health", daemon=True)
+            self.running.start()
+            return self.running
+
+    def _ask(self) -> None:
+        try:
+            self.finding = Finding(ok=True, detail=self.check() or "")
+        except Exception as wrong:
+            self.finding = Finding(ok=False, detail=type(wrong).__name__)
+        self.asked_at = time.monotonic()
+
+
+_registered: dict[str, _Asked] = {}
+
+
+def register(name: str, check: Check, *, timeout: float = 1.0) -> None:
+    """`check` returns nothing or a short remark when all is well, and raises when it is not.
+
+    It runs in a thread of its own and must close what it opens. Of an exception only the class
+    is shown.
+    """
+    _registered[name] = _Asked(check, timeout)
+
+
+def unregister(name: str) -> None:
+    _registered.pop(name, None)
+
+
+def live() -> Answer:
+    """This process answers. Asks nobody else, so that a sick database does not restart it."""
+    return True, {}
+
+
+def ready() -> Answer:
+    """Whether work can be taken, and each dependency by name. Blocks up to the longest time-out."""
+    begun = time.monotonic()
+    asked = dict(_registered)
+    for one in asked.values():
+        one._begin()
+    findings = {name: one.answer(begun + one.timeout) for name, one in asked.items()}
+    return all(finding["ok"] for finding in findings.values()), findings

@@ -1,0 +1,197 @@
+"""What is counted and timed, in Prometheus' terms. No label ever names a person or a conversation.
+
+Callers say what happened in plain functions; names and labels are decided here. What happens per
+message is told per batch, and costs one lock and a few additions.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import doran
+from doran.contracts import frames
+from doran.contracts.errors import CLOSES
+
+disable_created_metrics()
+REGISTRY: Final = CollectorRegistry()
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CLOSE_CODES = frozenset({*CLOSES, *range(1000, 1016)})
+
+
+class BatchHistogram(Collector):
+    """A histogram to which `count` equal observations are added at the price of one."""
+
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
+        self._name, self._documentation = name, documentation
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        self._lock = threading.Lock()
+        REGISTRY.register(self)
+
+    def observe(self, value: float, count: int = 1) -> None:
+        bucket = bisect_left(self._bounds, value)
+        with self._lock:
+            self._counts[bucket] += count
+            self._sum += value * count
+
+    def describe(self) -> Iterable[Metric]:
+        return [HistogramMetricFamily(self._name, self._documentation)]
+
+    def collect(self) -> Iterable[Metric]:
+        with self._lock:
+            counts, total = list(self._counts), self._sum
+        buckets, seen = [], 0
+        for bound, count in zip([*map(float, self._bounds), float("inf")], counts, strict=True):
+            seen += count
+            buckets.append(("+Inf" if bound == float("inf") else str(bound), float(seen)))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=total)
+
+
+class Watched(Collector):
+    """Gauges that are asked for only when somebody reads the metrics. One that fails is left out."""
+
+    def __init__(self, names: Sequence[tuple[str, str]], label: str | None) -> None:
+        self._names, self._label = names, label
+        self._asked: dict[str, Callable[[], Sequence[float]]] = {}
+        REGISTRY.register(self)
+
+    def watch(self, whose: str, ask: Callable[[], Sequence[float]]) -> None:
+        self._asked[whose] = ask
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families()
+
+    def collect(self) -> Iterable[Metric]:
+        families = self._families()
+        for whose, ask in list(self._asked.items()):
+            for family, value in zip(families, self._answer(ask), strict=False):
+                family.add_metric([whose] if self._label else [], value)
+        return families
+
+    def _families(self) -> list[GaugeMetricFamily]:
+        labels = [self._label] if self._label else []
+        return [GaugeMetricFamily(name, text, labels=labels) for name, text in self._names]
+
+    @staticmethod
+    def _answer(ask: Callable[[], Sequence[float]]) -> Sequence[float]:
+        try:
+            return ask()
+        except Exception:
+            _unreadable.inc()
+            return ()
+
+
+_requests = Histogram(
+    "doran_http_request_duration_seconds",
+    "REST calls by route template, method and status class",
+    ("route", "method", "status"),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+_sockets = Gauge("doran_ws_connections", "Open sockets", registry=REGISTRY)
+_closes = Counter("doran_ws_closes_total", "Closed sockets by close code", ("code",), registry=REGISTRY)
+_frames = Counter("doran_ws_frames_received_total", "Frames heard by kind", ("type",), registry=REGISTRY)
+_batch_sizes = BatchHistogram("doran_commit_batch_size", "Changes in one commit of the chat writer", _SIZES)
+_commits = BatchHistogram("doran_commit_duration_seconds", "Time of one commit of the chat writer", _SECONDS)
+_deliveries = BatchHistogram("doran_message_delivery_seconds", "From commit to written to a socket", _SECONDS)
+_limited = Counter("doran_rate_limited_total", "Refusals by limit", ("limit",), registry=REGISTRY)
+_published = Counter(
+    "doran_outbox_published_total", "Events the bus took or could not take", ("service", "outcome"), registry=REGISTRY
+)
+_buried = Counter("doran_dead_lettered_total", "Events put aside", ("subscription",), registry=REGISTRY)
+_dropped = Counter("doran_log_keys_dropped_total", "Log facts that were not on the allow list", registry=REGISTRY)
+_unreadable = Counter("doran_metrics_unreadable_total", "Gauges that could not be read", registry=REGISTRY)
+_outboxes = Watched(
+    [
+        ("doran_outbox_unpublished", "Events that wait to be published"),
+        ("doran_outbox_oldest_unpublished_age_seconds", "Age of the oldest event that waits"),
+    ],
+    "service",
+)
+_dead_letters = Watched([("doran_dead_letters", "Events that could not be handled and wait")], "service")
+_writer_queue = Watched([("doran_writer_queue", "Changes that wait for the chat writer")], None)
+_build = Gauge("doran_build_info", "What runs here", ("version", "python"), registry=REGISTRY)
+_build.labels(doran.__version__, platform.python_version()).set(1)
+ProcessCollector(registry=REGISTRY)
+
+_frame_kinds = {kind.__name__: _frames.labels(kind.__struct_config__.tag) for kind in frames.CLIENT_FRAMES}
+_other_frames = _frames.labels("other")
+
+
+def request_served(method: str, route: str, status: int, seconds: float) -> None:
+    """`route` is the template of the path, never the path itself."""
+    known = method if method in _METHODS else "other"
+    _requests.labels(route or "none", known, f"{status // 100}xx").observe(seconds)
+
+
+def socket_opened() -> None:
+    _sockets.inc()
+
+
+def socket_closed(code: int) -> None:
+    _sockets.dec()
+    _closes.labels(str(code) if code in _CLOSE_CODES else "other").inc()
+
+
+def frame_heard(kind: str) -> None:
+    """`kind` is the name of the frame's class in `contracts.frames`."""
+    _frame_kinds.get(kind, _other_frames).inc()
+
+
+def batch_committed(size: int, seconds: float) -> None:
+    _batch_sizes.observe(size)
+    _commits.observe(seconds)
+
+
+def delivered(count: int, seconds: float) -> None:
+    """`count` frames were written to sockets, `seconds` after their commit."""
+    _deliveries.observe(seconds, count)
+
+
+def rate_limited(limit: str) -> None:
+    """`limit` is the name of the setting that was passed."""
+    _limited.labels(limit).inc()
+
+
+def events_published(service: str, count: int, *, outcome: str = "ok") -> None:
+    _published.labels(service, outcome).inc(count)
+
+
+def event_dead_lettered(subscription: str) -> None:
+    _buried.labels(subscription).inc()
+
+
+def log_keys_dropped(count: int) -> None:
+    _dropped.inc(count)
+
+
+def watch_outbox(service: str, ask: Callable[[], tuple[int, float]]) -> None:
+    """`ask` tells how many events wait and the age of the oldest in seconds."""
+    _outboxes.watch(service, ask)
+
+
+def watch_dead_letters(service: str, ask: Callable[[], int]) -> None:
+    _dead_letters.watch(service, lambda: (ask(),))
+
+
+def watch_writer_queue(ask: Callable[[], int]) -> None:
+    _writer_queue.watch("", lambda: (ask(),))
+
+
+def render() -> tuple[bytes, str]:
+    """Everything as Prometheus text, and its content type. Asks databases: not for the event loop."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
