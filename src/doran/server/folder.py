@@ -1,0 +1,71 @@
+"""The data folder: private, held by one running server, home of the key that seals secrets."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from doran.kernel.config import Config
+from doran.server.exits import Refused, plainly
+
+_SECRET = "secret_key"  # noqa: S105  a file name
+_held: list[int] = []
+
+
+def look(folder: Path) -> None:
+    """Refuse a folder that cannot be used, without making anything."""
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise Refused("unwritable", f"{nearest} is not a folder: choose another with --data.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise Refused("unwritable", f"{nearest} cannot be written by this user: choose another folder with --data.")
+
+
+def prepare(config: Config) -> Config:
+    """Make the folder and its secret where they are missing. The settings come back with the secret."""
+    folder = Path(config.data)
+    with plainly(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return config if config.secret_key else config.replace(secret_key=_secret(folder))
+
+
+def hold(folder: Path) -> None:
+    """Keep other servers out until this process ends. Two would not see each other's people."""
+    with plainly(folder):
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as wrong:
+        os.close(lock)
+        if wrong.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        raise Refused("in_use", f"Another Doran is using {folder}: stop it, or choose another folder with --data.") from None
+    _held.append(lock)
+
+
+def _secret(folder: Path) -> str:
+    path = folder / _SECRET
+    if not path.exists():
+        _write_once(path, secrets.token_urlsafe(48))
+    return path.read_text(encoding="ascii").strip()
+
+
+def _write_once(path: Path, text: str) -> None:
+    """The file appears whole or not at all, and never replaces one that is there."""
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unfinished, path)
+    except FileExistsError:
+        pass  # another start was faster; its secret is as good
+    finally:
+        os.unlink(unfinished)

@@ -1,0 +1,170 @@
+"""From settings to an answering server: socket, data folder, databases, house; and the way back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from doran.kernel import config as settings
+from doran.kernel.config import Config
+from doran.server import folder
+from doran.server.exits import Refused, database_refusal
+from doran.server.telling import say, step
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from doran.server.wiring import House
+
+Play = Callable[["House"], str]
+
+
+def serve(config: Config, *, play: Play | None = None) -> int:
+    """Serve until told to stop. `play` runs once the house stands; what it returns is printed."""
+    os.umask(0o077)
+    began = time.perf_counter()
+    with step("Taking the port"):
+        listener = bind(config.host, config.port)
+    config = config.replace(port=listener.getsockname()[1])
+    with step("Preparing the data folder"):
+        config = furnish(config)
+    migrate(config)
+    with step("Waking the services"):
+        server = _server(config, play, began)
+    server.run(sockets=[listener])
+    return 0
+
+
+def look(config: Config) -> None:
+    """Refuse what `serve` would refuse first, and leave nothing behind."""
+    bind(config.host, config.port).close()
+    folder.look(Path(config.data))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket. It is taken first, so that a taken port leaves nothing half made."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as wrong:
+        raise _bind_refusal(wrong, host, port) from wrong
+    return listener
+
+
+def _bind_refusal(wrong: OSError, host: str, port: int) -> Refused:
+    if wrong.errno == errno.EADDRINUSE:
+        return Refused("port_taken", f"Port {port} on {host} is taken by another program: choose another with --port.")
+    if wrong.errno == errno.EACCES:
+        return Refused("port_taken", f"Port {port} may not be used by this user: choose one above 1023 with --port.")
+    return Refused("port_taken", f"{host} is not an address of this machine: choose another with --host.")
+
+
+def furnish(config: Config) -> Config:
+    """The data folder made and held, the settings put in force, Django awake."""
+    config = folder.prepare(config)
+    folder.hold(Path(config.data))
+    wake(config)
+    return config
+
+
+def wake(config: Config) -> None:
+    """Put the settings in force for this process and start Django with them."""
+    settings.use(config)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "doran.server.settings"
+    import django
+
+    django.setup()
+
+
+def migrate(config: Config) -> None:
+    """Bring each service's own database up to date."""
+    for service in config.services:
+        if waiting := waiting_migrations(service, Path(config.data)):
+            with step(f"Bringing {service}'s database up to date ({waiting})"):
+                _migrate(service, Path(config.data))
+
+
+def waiting_migrations(service: str, place: Path) -> int:
+    """How many migrations the database of a service lacks."""
+    from django.db import DatabaseError, connections
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        executor = MigrationExecutor(connections[service])
+        return len(executor.migration_plan(executor.loader.graph.leaf_nodes(service)))
+    except DatabaseError as wrong:
+        raise database_refusal(wrong, service, place) from wrong
+
+
+def _migrate(service: str, place: Path) -> None:
+    from django.core.management import call_command
+    from django.db import DatabaseError
+
+    try:
+        call_command("migrate", service, database=service, verbosity=0, interactive=False, skip_checks=True)
+    except DatabaseError as wrong:
+        raise database_refusal(wrong, service, place) from wrong
+
+
+def _server(config: Config, play: Play | None, began: float) -> uvicorn.Server:
+    import uvicorn
+
+    from doran.server import wiring
+
+    house = wiring.build(config)
+
+    class Server(uvicorn.Server):
+        """uvicorn's, which also says when it is ready and lets the house drain before it closes."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            await _greet(house, config, play, began)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            say("Stopping: sockets are told to come back, what was accepted is finished.")
+            for server in self.servers:
+                server.close()
+            await house.drain()
+            await super().shutdown(sockets)
+            say("Stopped.")
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
+
+    return Server(uvicorn.Config(house.app, **_uvicorn_settings(config)))
+
+
+async def _greet(house: House, config: Config, play: Play | None, began: float) -> None:
+    import asyncio
+
+    if play is not None:
+        say(await asyncio.to_thread(play, house))
+    say(f"Doran is ready at {config.url} ({time.perf_counter() - began:.2f} s). Ctrl-C stops it.")
+
+
+def _uvicorn_settings(config: Config) -> dict[str, Any]:
+    return {
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "websockets-sansio",
+        "ws_max_size": 65_536,
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": None,
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": max(1, round(config.drain_seconds)),
+    }

@@ -1,0 +1,52 @@
+"""Tests talk to this machine only: a connection to anywhere else fails at once."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+_connect = socket.socket.connect
+_connect_ex = socket.socket.connect_ex
+_lookup = socket.getaddrinfo
+
+
+class OutsideWorld(AssertionError):
+    """A test tried to leave this machine."""
+
+
+def _is_here(host: object) -> bool:
+    if host in (None, "", "localhost"):
+        return True
+    text = host.decode() if isinstance(host, bytes) else str(host)
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _only_here(address: Any) -> None:
+    if isinstance(address, tuple) and not _is_here(address[0]):
+        raise OutsideWorld(f"a test tried to reach {address[0]}")
+
+
+def connect(self: socket.socket, address: Any) -> None:
+    _only_here(address)
+    _connect(self, address)
+
+
+def connect_ex(self: socket.socket, address: Any) -> int:
+    _only_here(address)
+    return _connect_ex(self, address)
+
+
+def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+    _only_here((host,))
+    return _lookup(host, *rest, **more)
+
+
+def pytest_configure() -> None:
+    socket.socket.connect = connect  # type: ignore[method-assign, assignment]
+    socket.socket.connect_ex = connect_ex  # type: ignore[method-assign, assignment]
+    socket.getaddrinfo = getaddrinfo
