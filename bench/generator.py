@@ -17,6 +17,8 @@ from bench.seats import STAMP, Dialect, Pair, Seat
 
 HEAD = 64
 """The type of a frame stands within its first bytes."""
+CLOSED = b"closed with "
+"""How the end of a connection by the server is heard."""
 now = time.perf_counter_ns
 Hear = Callable[[bytes], None]
 T = TypeVar("T")
@@ -38,6 +40,8 @@ class Ear(WSListener):  # type: ignore[misc]
             self.hear(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.CLOSE:
+            self.hear(CLOSED + str(frame.get_close_code()).encode())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.gone.set()
@@ -81,15 +85,21 @@ class Voices:
         self.talk.sent += 1
         self.a.send(WSMsgType.TEXT, (b"%020d" % now()).join(self.parts))
 
+    def prove(self, *, a: str, b: str) -> None:
+        """Say new access tokens on both sockets."""
+        for transport, token in ((self.a, a), (self.b, b)):
+            if transport:
+                transport.send(WSMsgType.TEXT, json.dumps({"type": "auth", "token": token}).encode())
+
     def a_hears(self, data: bytes) -> None:
-        head = data[:HEAD]
-        if self.dialect.answer in head:
+        if self.dialect.answer in data[:HEAD]:
             self.talk.answered += 1
-        elif self.dialect.refusal in head:
-            self.talk.refusals.append(data)
+        else:
+            self._note_refusal(data)
 
     def b_hears(self, data: bytes) -> None:
         if self.dialect.message not in data[:HEAD]:
+            self._note_refusal(data)
             return
         arrived, sent = now(), stamp_in(data)
         if sent < self.first:
@@ -101,6 +111,10 @@ class Voices:
             self.b.send(WSMsgType.TEXT, self.dialect.mark(data))
         if self.talk.going_on:
             self.send()
+
+    def _note_refusal(self, data: bytes) -> None:
+        if self.dialect.refusal in data[:HEAD] or data.startswith(CLOSED):
+            self.talk.refusals.append(data)
 
 
 def stamp_in(data: bytes) -> int:

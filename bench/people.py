@@ -50,9 +50,9 @@ class Town:
         with ThreadPoolExecutor(CALLERS) as callers:
             self.couples += callers.map(lambda _number: self._couple(), missing)
 
-    def renew(self, couples: Iterable[Couple]) -> None:
-        """Give everyone here whose access token is old a new one."""
-        old = [person for couple in couples for person in (couple.a, couple.b) if _age(person) > GOOD_FOR]
+    def renew(self, couples: Iterable[Couple], *, older_than: float = GOOD_FOR) -> None:
+        """Give everyone of them whose access token is older than this, in seconds, a new one."""
+        old = [person for couple in couples for person in (couple.a, couple.b) if _age(person) > older_than]
         with ThreadPoolExecutor(CALLERS) as callers:
             list(callers.map(self._refresh, old))
 

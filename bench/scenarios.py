@@ -48,9 +48,7 @@ def _messages(side: Side, plan: Plan) -> Round:
     before, pairs = side.stored(), side.pairs(plan.pairs)
     talk, cost, measured = generator.run(_talk(side, pairs, plan))
     stored, count = side.stored() - before, len(talk.latencies)
-    if not talk.sent == talk.answered == talk.received == stored:
-        counts = f"{talk.sent} sent, {talk.answered} answered, {talk.received} received, {stored} stored"
-        raise CountsError(f"{side.name}: {counts}")
+    add_up(side.name, talk, stored=stored)
     return {
         "window": plan.window,
         "messages": count,
@@ -60,6 +58,13 @@ def _messages(side: Side, plan: Plan) -> Round:
         **_cost(cost, count),
         "generator_cpu_us": measured / count * 1e6,
     }
+
+
+def add_up(name: str, talk: generator.Talk, *, stored: int) -> None:
+    """CountsError unless everything sent was answered, received and stored once."""
+    if not talk.sent == talk.answered == talk.received == stored:
+        counts = f"{talk.sent} sent, {talk.answered} answered, {talk.received} received, {stored} stored"
+        raise CountsError(f"{name}: {counts}")
 
 
 async def _talk(side: Side, pairs: Sequence[Pair], plan: Plan) -> tuple[generator.Talk, Cost, float]:
