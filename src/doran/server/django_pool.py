@@ -38,7 +38,7 @@ LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 16 * 1024 * 1024
 
 
-class Gone(Exception):
+class Gone(Exception):  # noqa: N818  it is no error of ours
     """The client left before it had said everything."""
 
 
@@ -94,7 +94,7 @@ class DjangoPool:
         queue: int,
         body_bytes: int,
         body_seconds: float = 15.0,
-        observe: Observe | None = None,
+        observe: Observe = telemetry.request_served,
     ) -> None:
         self.threads = threads
         self.queue = queue
@@ -110,8 +110,7 @@ class DjangoPool:
         """Load the middleware and start the threads."""
         self._handler.load_middleware()
         self._team = [
-            threading.Thread(target=self._work, name=f"django-{number}", daemon=True)
-            for number in range(self.threads)
+            threading.Thread(target=self._work, name=f"django-{number}", daemon=True) for number in range(self.threads)
         ]
         for thread in self._team:
             thread.start()
@@ -142,8 +141,7 @@ class DjangoPool:
                 await _send(reply, scope, send, unread=receive)
             else:
                 await _send(reply, scope, send)
-        if self._observe is not None:
-            self._observe(scope["method"], reply.route, reply.status, time.monotonic() - begun)
+        self._observe(scope["method"], reply.route, reply.status, time.monotonic() - begun)
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         self._need_room()
@@ -226,8 +224,9 @@ class DjangoPool:
 async def _unless_gone(job: Job, receive: Receive) -> None:
     """Wait for the answer, but take the job back if the client leaves before a thread begins."""
     leaving = asyncio.ensure_future(receive())
+    either: set[asyncio.Future[Any]] = {job.reply, leaving}
     try:
-        await asyncio.wait({job.reply, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
         if not leaving.done():
             leaving.cancel()
@@ -238,7 +237,9 @@ async def _unless_gone(job: Job, receive: Receive) -> None:
 def _whole(response: HttpResponseBase, route: str) -> Reply:
     body = b"".join(response) if response.streaming else response.content  # type: ignore[attr-defined]
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
-    headers += [(b"set-cookie", morsel.output(header="").strip().encode("latin-1")) for morsel in response.cookies.values()]
+    headers += [
+        (b"set-cookie", morsel.output(header="").strip().encode("latin-1")) for morsel in response.cookies.values()
+    ]
     return Reply(response.status_code, headers, body, route)
 
 

@@ -27,8 +27,11 @@ Wrong bodies never reach a method; a method refuses by raising `Problem`. Beneat
 (docs/adr/0005-rest-layer.md).
 """
 
+from dmr import Query
+from dmr.plugins.msgspec import BodyMsgspec as Json
+
 from doran.kernel.http.docs import documents
-from doran.kernel.http.edge import Answer, Api, Json, Page, PageQuery, Query, offers
+from doran.kernel.http.edge import Answer, Api, Page, PageQuery, offers
 from doran.kernel.http.problems import handler400, handler403, handler404, handler500, refusal
 from doran.kernel.http.routes import Route, route, urls
 

@@ -57,9 +57,9 @@ def render(api: Document) -> SafeString:
     return format_html(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title} API</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        '<link rel="stylesheet" href="style.css"></head><body>'
-        '<header><h1>{title} <small>{version}</small></h1><p>{about}</p>'
-        '<p>Machine-readable: <a href="../schema/">OpenAPI {openapi}</a></p></header>'
+        '<link rel="stylesheet" href="/api/docs/style.css"></head><body>'
+        "<header><h1>{title} <small>{version}</small></h1><p>{about}</p>"
+        '<p>Machine-readable: <a href="/api/schema/">OpenAPI {openapi}</a></p></header>'
         '<nav aria-label="Calls">{contents}</nav><main>{sections}<section id="types"><h2>Types</h2>{types}</section></main>'
         "</body></html>\n",
         title=api["info"]["title"],
@@ -163,7 +163,9 @@ def _kind(schema: Document) -> SafeString:
         if choice in schema:
             return _joined((_kind(one) for one in schema[choice]), between=" or ")
     if "enum" in schema or "const" in schema:
-        return format_html_join(" or ", "<code>{}</code>", ((one,) for one in schema.get("enum", [schema.get("const")])))
+        return format_html_join(
+            " or ", "<code>{}</code>", ((one,) for one in schema.get("enum", [schema.get("const")]))
+        )
     if schema.get("type") == "array":
         return format_html("list of {}", _kind(schema.get("items", {})))
     return format_html("{}{}", _type_name(schema), _limits(schema))
@@ -191,7 +193,9 @@ def _limits(schema: Document) -> str:
 def _table(caption: str, heads: tuple[str, ...], rows: list[Any]) -> SafeString:
     if not rows:
         return NOTHING
-    cells = _joined(format_html("<tr>{}</tr>", format_html_join("", "<td>{}</td>", ((cell,) for cell in row))) for row in rows)
+    cells = _joined(
+        format_html("<tr>{}</tr>", format_html_join("", "<td>{}</td>", ((cell,) for cell in row))) for row in rows
+    )
     head = format_html_join("", '<th scope="col">{}</th>', ((word,) for word in heads))
     title = format_html("<caption>{}</caption>", caption) if caption else NOTHING
     return format_html("<table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table>", title, head, cells)
@@ -200,9 +204,7 @@ def _table(caption: str, heads: tuple[str, ...], rows: list[Any]) -> SafeString:
 def _words(text: str) -> SafeString:
     """Prose with its `code` marked."""
     pieces = text.split("`")
-    return _joined(
-        format_html("<code>{}</code>" if number % 2 else "{}", piece) for number, piece in enumerate(pieces)
-    )
+    return _joined(format_html("<code>{}</code>" if number % 2 else "{}", piece) for number, piece in enumerate(pieces))
 
 
 def _joined(pieces: Iterable[SafeString], *, between: str = "") -> SafeString:

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
-from dmr import Controller, Query, ResponseSpec, modify, validate
+from dmr import Controller, ResponseSpec, modify, validate
 from dmr.cookies import NewCookie
 from dmr.endpoint import Endpoint
 from dmr.exceptions import RequestSerializationError
 from dmr.negotiation import ResponseNegotiator
 from dmr.openapi.objects import Reference, SecurityRequirement, SecurityScheme
-from dmr.plugins.msgspec import BodyMsgspec, MsgspecJsonRenderer
+from dmr.plugins.msgspec import MsgspecJsonRenderer
 from dmr.renderers import Renderer
 from dmr.security import SyncAuth
 from dmr.types import EMPTY
 
 from doran.contracts.errors import PROBLEMS, Problem, ProblemDetails
-from doran.kernel import auth, config
+from doran.kernel import config, telemetry
 from doran.kernel.addresses import client_address
+from doran.kernel.auth import Principal, authenticate
 from doran.kernel.http import problems
 from doran.kernel.http.bodies import Bodies, JsonOnly, StrictJson
+from doran.kernel.limits import Limiter
 
 Item = TypeVar("Item")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 Answer: TypeAlias = HttpResponse
-Json = BodyMsgspec
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
@@ -44,8 +46,8 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
 class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which page is wanted."""
 
-    page: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
-    page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    page: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Which page, from 1.")] = 1
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100, description="How many on a page.")] = 20
 
 
 class BearerToken(SyncAuth):
@@ -64,9 +66,49 @@ class BearerToken(SyncAuth):
         return [{"bearer": []}]
 
     def __call__(self, endpoint: Endpoint, controller: Controller[Any]) -> BearerToken:
-        request = controller.request
-        request.principal = auth.authenticate(request.META.get("HTTP_AUTHORIZATION"))  # type: ignore[attr-defined]
+        said = controller.request.META.get("HTTP_AUTHORIZATION")
+        try:
+            principal = authenticate(said)
+        except Problem:
+            count_call(controller.client_address)  # type: ignore[attr-defined]  # every controller here is an Api
+            raise
+        count_call(f"person {principal.user_id}")
+        controller.request.principal = principal  # type: ignore[attr-defined]
         return self
+
+
+class Anyone(SyncAuth):
+    """Lets everybody in, counting calls by address."""
+
+    __slots__ = ()
+
+    @property
+    def www_authenticate_challenge(self) -> str | None:
+        return None
+
+    def security_schemes(self, *_: Any) -> dict[str, SecurityScheme | Reference]:
+        return {}
+
+    def security_requirements(self, *_: Any) -> list[SecurityRequirement]:
+        return []
+
+    def __call__(self, endpoint: Endpoint, controller: Controller[Any]) -> Anyone:
+        count_call(controller.client_address)  # type: ignore[attr-defined]  # every controller here is an Api
+        return self
+
+
+def count_call(who: str) -> None:
+    """One call of a person or, before log-in, of an address. Raises `Problem` past the limit."""
+    try:
+        _calls(config.current().requests_per_second).check(who)
+    except Problem:
+        telemetry.rate_limited("requests_per_second")
+        raise
+
+
+@lru_cache(maxsize=4)
+def _calls(per_second: int) -> Limiter:
+    return Limiter(per_second, burst=4 * per_second)
 
 
 class AlwaysJson(ResponseNegotiator):
@@ -99,9 +141,10 @@ class Api(Controller[Bodies]):
     validate_responses = False
 
     @property
-    def principal(self) -> auth.Principal:
+    def principal(self) -> Principal:
         """Who asks. Only where a token was required."""
-        return self.request.principal  # type: ignore[attr-defined,no-any-return]
+        principal: Principal = self.request.principal  # type: ignore[attr-defined]
+        return principal
 
     @property
     def client_address(self) -> str:
@@ -137,7 +180,7 @@ class Api(Controller[Bodies]):
         results: list[Item],
         *,
         count: int,
-        next: Mapping[str, Any] | None,
+        next: Mapping[str, Any] | None,  # noqa: A002  the field's own name
         previous: Mapping[str, Any] | None,
     ) -> Page[Item]:
         """A page whose neighbours are this path with other query values (`next={"page": 3}`)."""
@@ -206,7 +249,7 @@ def offers(
     With `answers` (status to body type) it returns `self.answer(body, status=…)`.
     """
     refusals = _documented(problems)
-    asked: Any = None if public else EMPTY
+    asked: Any = (Anyone(),) if public else EMPTY
     decorate: Any
     if answers is None:
         decorate = modify(status_code=HTTPStatus(status), extra_responses=refusals, auth=asked)

@@ -76,19 +76,16 @@ def _config(services: Services) -> OpenAPIConfig:
 def _complete(operation: Document, *, in_path: bool, with_body: bool) -> None:
     """Say what every call may answer beside its own: the general refusals, all as problem details."""
     operation["operationId"] = operation["tags"][0] + operation["operationId"].partition("@")[0]
-    responses = operation["responses"]
-    responses.pop("406", None)
+    responses = {status: said for status, said in operation["responses"].items() if _is_ours(status, said)}
     responses.get("204", {}).pop("content", None)
-    if not operation.setdefault("security", []):
-        responses.pop("401", None)
     general = {*ALWAYS, *(WITH_BODY if with_body else ()), *((404,) if in_path else ())}
-    if operation["security"]:
+    if operation.setdefault("security", []):
         general.add(401)
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         general.add(422)
-    for status in responses.keys() - {str(status) for status in general}:
-        _as_problem(responses[status])
-    for status in sorted(general):
+    for said in responses.values():
+        _as_problem(said)
+    for status in general:
         _add_general(responses, status)
     operation["responses"] = dict(sorted(responses.items()))
 
@@ -96,12 +93,17 @@ def _complete(operation: Document, *, in_path: bool, with_body: bool) -> None:
 def _add_general(responses: Document, status: int) -> None:
     """A status with codes of its own keeps them and adds the general ones to its words."""
     own = responses.get(str(status))
-    if own is None or not own["description"].startswith("`"):
+    if own is None:
         responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
-    else:
-        own["description"] = " ".join(dict.fromkeys([own["description"], _words(status)]))
-        own["headers"] = _headers(status) or own.get("headers", {})
-        _as_problem(own)
+        return
+    own["headers"] = _headers(status)
+    if _words(status) not in own["description"]:
+        own["description"] += f" {_words(status)}"
+
+
+def _is_ours(status: str, said: Document) -> bool:
+    """An answer, or a refusal that `offers` documented; the library's own words for the others are replaced."""
+    return status < "400" or said["description"].startswith("`")
 
 
 def _as_problem(response: Document) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import sys
-import traceback
 from typing import Final
 
 import msgspec
@@ -15,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from doran.contracts.errors import Problem
 from doran.kernel import telemetry
+from doran.kernel.telemetry.logs import places
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_STATUSES: Final = frozenset({429, 503})
@@ -67,8 +67,8 @@ def crashed(error: Exception, request: HttpRequest) -> HttpResponse:
 
 def log_crash(error: BaseException) -> None:
     """Log where it happened, never the exception's own words: they may quote what people wrote."""
-    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    logger.error("request failed: %s", type(error).__name__, extra={"places": places[-12:]})
+    facts = {"error_class": type(error).__name__, "places": places(error.__traceback__)}
+    logger.error("a request failed", extra=facts)
 
 
 def _challenge(*, token_was_sent: bool) -> str:
