@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import goals, machine, report, scenarios, smoke
+from bench import goals, machine, profile, report, scenarios, smoke
 from bench.generator import RefusedError
 from bench.processes import StartError, available_cores
 from bench.rest import UnexpectedAnswerError
@@ -49,6 +49,9 @@ def benchmark(wanted: argparse.Namespace) -> int:
             print(f"{side.name}: filling in {wanted.people} people …", flush=True)
             side.populate(wanted.people, history=plan.history)
         verdicts = [verdict for name in wanted.scenarios for verdict in measure(name, sides, plan, wanted)]
+        for side in sides:
+            if wanted.py_spy and isinstance(side, Doran):
+                profile.show(side, plan)
     report.show_verdicts(verdicts)
     return 0
 
@@ -134,6 +137,7 @@ def arguments() -> argparse.Namespace:
     say("--pairs", type=int, default=50, help="pairs that talk")
     say("--windows", type=int, nargs="+", default=[1], help="messages under way for each pair; the goal is judged at 1")
     say("--people", type=int, default=500, help="people who exist, connect and stay")
+    say("--py-spy", action="store_true", help="one more round of messages under py-spy, if it is installed")
     say("--smoke", action="store_true", help="Doran only, some seconds: messages flow and the counts add up")
     return reader.parse_args()
 

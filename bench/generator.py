@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import picows
 import uvloop
@@ -28,7 +28,7 @@ class RefusedError(Exception):
     """A server refused what a well-behaved client said."""
 
 
-class Ear(WSListener):  # type: ignore[misc]
+class Ear(WSListener):
     """Hands each text frame to one function and remembers that the connection ended."""
 
     def __init__(self, hear: Hear) -> None:
@@ -137,15 +137,16 @@ async def sit_down(seat: Seat, hear: Hear, dialect: Dialect) -> tuple[WSTranspor
         else:
             hear(data)
 
-    headers = list(seat.headers)
-    transport, ear = await picows.ws_connect(lambda: Ear(listen), seat.url, extra_headers=headers)
+    ear = Ear(listen)
+    transport, _ = await picows.ws_connect(lambda: ear, seat.url, extra_headers=list(seat.headers))
     return transport, await first_of(history, ear)
 
 
 async def first_of(history: "asyncio.Future[bytes]", ear: Ear) -> bytes:
     """The awaited frame, or RefusedError when the connection ends or 60 s pass before it."""
     gone = asyncio.ensure_future(ear.gone.wait())
-    await asyncio.wait({history, gone}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {history, gone}
+    await asyncio.wait(either, timeout=60, return_when=asyncio.FIRST_COMPLETED)
     gone.cancel()
     if not history.done():
         raise RefusedError("the connection ended, or 60 s passed, before the first frames came")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from bench.rest import Rest, UnexpectedAnswerError
 from bench.seats import BODY, STAMP, Dialect, Pair, Seat
@@ -56,8 +57,12 @@ class Town:
         with ThreadPoolExecutor(CALLERS) as callers:
             list(callers.map(self._refresh, old))
 
-    def conversation(self, couple: Couple) -> dict[str, object]:
-        return self._call(lambda rest: rest.get(f"/api/chat/conversations/{couple.conversation}/"), couple.a.access)
+    def last_seq(self, couple: Couple) -> int:
+        """How many messages the conversation holds: its sequence has no holes."""
+        conversation = self._call(
+            lambda rest: rest.get(f"/api/chat/conversations/{couple.conversation}/"), couple.a.access
+        )
+        return int(conversation["last_seq"])
 
     def _couple(self) -> Couple:
         a, b = self._person(), self._person()
@@ -76,7 +81,7 @@ class Town:
         new = _person(self._call(lambda rest: rest.post("/api/core/tokens/refresh/", body)))
         person.access, person.refresh, person.since = new.access, new.refresh, new.since
 
-    def _call(self, call: Callable[[Rest], dict[str, str]], token: str | None = None) -> dict[str, str]:
+    def _call(self, call: Callable[[Rest], Any], token: str | None = None) -> Any:
         """One call over this thread's connection; waits as long as a 429 says, then repeats."""
         while True:
             rest = self._rest()

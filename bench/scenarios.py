@@ -154,7 +154,7 @@ def pages(doran: Doran, plan: Plan) -> list[Round]:
 def _lengthen(doran: Doran) -> None:
     """Bring the first conversation to the length that page 200 needs."""
     pair = doran.pairs(1)
-    have = int(str(doran.town.conversation(doran.town.couples[0])["last_seq"]))
+    have = doran.town.last_seq(doran.town.couples[0])
     missing = max(0, (DEEP + 1) * PAGE_SIZE - have)
     generator.run(generator.fill(pair, doran.dialect, messages=missing))
 

@@ -34,7 +34,7 @@ class Doran:
         self.server: Server | None = None
 
     def start(self) -> None:
-        command = [find_doran(), "up", "--host", "127.0.0.1", "--port", str(self.port)]
+        command: list[str | Path] = [find_doran(), "up", "--host", "127.0.0.1", "--port", str(self.port)]
         self.server = start(
             [*command, "--data", self.folder / "data"],
             core=self.core,
@@ -61,7 +61,7 @@ class Doran:
 
     def stored(self) -> int:
         self.town.renew(self.town.couples)
-        return sum(int(self.town.conversation(couple)["last_seq"]) for couple in self.town.couples)
+        return sum(self.town.last_seq(couple) for couple in self.town.couples)
 
     def stop(self) -> None:
         if self.server:

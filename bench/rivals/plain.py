@@ -71,13 +71,12 @@ class PlainDjango:
         )
 
     def _serve(self) -> None:
-        address = {
+        program, *options = {
             "daphne": ["daphne", "--verbosity", "0", "-b", "127.0.0.1", "-p", str(self.port)],
             "uvicorn": ["uvicorn", "--host", "127.0.0.1", "--port", str(self.port), "--no-access-log"],
         }[self.server]
-        command = [self.python.parent / address[0], *address[1:], "asgi:application"]
         self.web = start(
-            command,
+            [self.python.parent / program, *options, "asgi:application"],
             core=self.core,
             log=self.folder / "plain-django.log",
             environment=self._environment(),
