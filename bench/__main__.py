@@ -14,7 +14,7 @@ from bench.generator import RefusedError
 from bench.processes import StartError, available_cores
 from bench.rest import UnexpectedAnswerError
 from bench.rivals.doran import Doran
-from bench.rivals.plain import PlainDjango
+from bench.rivals.plain import VARIANTS, PlainDjango
 from bench.rivals.side import Side
 from bench.scenarios import CountsError, Plan, Round
 
@@ -127,7 +127,7 @@ def arguments() -> argparse.Namespace:
     reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     say = reader.add_argument
     say("scenarios", nargs="*", choices=[*ALL, []], default=ALL, help=f"any of {', '.join(ALL)}; all by default")
-    say("--rival", choices=["mariadb", "sqlite", "none"], default="mariadb", help="database of the plain Django design")
+    say("--rival", choices=[*VARIANTS, "none"], default="mariadb", help="variant of the plain Django design")
     say("--rival-server", choices=["daphne", "uvicorn"], default="daphne")
     say("--rival-only", action="store_true", help="leave Doran out")
     say("--door", choices=["one", "all"], default="one", help="/ws/chat/{id}/ or /ws/ for messages and memory")

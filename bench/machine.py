@@ -41,7 +41,7 @@ def our_versions() -> dict[str, str]:
 
 def rival_versions(variant: str) -> dict[str, str]:
     parts = dict(environment.versions())
-    if variant == "mariadb":
+    if variant != "sqlite":
         parts["mariadb"] = run([need("mariadbd"), "--version"]).strip().split("Ver ")[-1]
         parts["redis"] = run([need("redis-server"), "--version"]).split("v=")[1].split()[0]
     return parts

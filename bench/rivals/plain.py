@@ -10,7 +10,11 @@ from bench.rivals import environment
 from bench.seats import BODY, Dialect, Pair, Seat
 
 PROJECT = Path(__file__).resolve().parent / "plain_django"
-VARIANTS = {"mariadb": ("mariadb", "redis"), "sqlite": ("sqlite", "memory")}
+VARIANTS = {
+    "mariadb": {"RIVAL_DATABASE": "mariadb", "RIVAL_LAYER": "redis", "RIVAL_CONN_MAX_AGE": "0"},
+    "tuned": {"RIVAL_DATABASE": "mariadb", "RIVAL_LAYER": "pubsub", "RIVAL_CONN_MAX_AGE": "600"},
+    "sqlite": {"RIVAL_DATABASE": "sqlite", "RIVAL_LAYER": "memory", "RIVAL_CONN_MAX_AGE": "0"},
+}
 
 
 class PlainDjango:
@@ -23,7 +27,7 @@ class PlainDjango:
     def __init__(self, folder: Path, *, core: int, variant: str, server: str) -> None:
         self.name = f"plain Django ({server}, {variant})"
         self.folder, self.core, self.server = folder, core, server
-        self.database, self.layer = VARIANTS[variant]
+        self.variant = VARIANTS[variant]
         self.port, self.redis_port = free_port(), free_port()
         self.socket = folder / "mariadb.sock"
         self.parts: list[Server] = []
@@ -32,9 +36,9 @@ class PlainDjango:
 
     def start(self) -> None:
         self.python = environment.ensure()
-        if self.database == "mariadb":
+        if self.variant["RIVAL_DATABASE"] == "mariadb":
             self.parts.append(start_mariadb(self.folder, self.socket, core=self.core))
-        if self.layer == "redis":
+        if self.variant["RIVAL_LAYER"] != "memory":
             self.parts.append(start_redis(self.folder, self.redis_port, core=self.core))
 
     def populate(self, people: int, *, history: int) -> None:
@@ -89,8 +93,7 @@ class PlainDjango:
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {
-            "RIVAL_DATABASE": self.database,
-            "RIVAL_LAYER": self.layer,
+            **self.variant,
             "RIVAL_MARIADB_SOCKET": str(self.socket),
             "RIVAL_SQLITE_PATH": str(self.folder / "rival.sqlite3"),
             "RIVAL_REDIS_PORT": str(self.redis_port),

@@ -1,6 +1,6 @@
 """Settings of the plain Django design: what a project gets from the Channels tutorial, with durable storage.
 
-Environment: RIVAL_DATABASE=mariadb|sqlite, RIVAL_LAYER=redis|memory, and where the parts listen:
+Environment: RIVAL_DATABASE=mariadb|sqlite, RIVAL_LAYER=redis|pubsub|memory, and where the parts listen:
 RIVAL_MARIADB_SOCKET, RIVAL_SQLITE_PATH, RIVAL_REDIS_PORT, RIVAL_CONN_MAX_AGE (seconds, 0 is Django's own default).
 """
 
@@ -40,12 +40,13 @@ SQLITE = {
 }
 DATABASES = {"default": SQLITE if os.environ.get("RIVAL_DATABASE") == "sqlite" else MARIADB}
 
-REDIS_LAYER = {
-    "BACKEND": "channels_redis.core.RedisChannelLayer",
-    "CONFIG": {"hosts": [("127.0.0.1", int(os.environ.get("RIVAL_REDIS_PORT", "6379")))]},
+REDIS = {"hosts": [("127.0.0.1", int(os.environ.get("RIVAL_REDIS_PORT", "6379")))]}
+LAYERS = {
+    "redis": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": REDIS},
+    "pubsub": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": REDIS},
+    "memory": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
 }
-MEMORY_LAYER = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
-CHANNEL_LAYERS = {"default": MEMORY_LAYER if os.environ.get("RIVAL_LAYER") == "memory" else REDIS_LAYER}
+CHANNEL_LAYERS = {"default": LAYERS[os.environ.get("RIVAL_LAYER", "redis")]}
 
 LOGGING = {
     "version": 1,
