@@ -1,6 +1,7 @@
 """Builds the web page with Node from a Python package, and puts it into the wheel as `doran/web`.
 
 `python hatch_build.py` builds it for a clone: the server then finds it in `web/dist`.
+`python hatch_build.py run test` is npm with that Node, for machines without one.
 """
 
 from __future__ import annotations
@@ -33,11 +34,10 @@ class PageHook(BuildHookInterface):
 
 def build_page() -> None:
     """Install the locked packages and build; `web/dist` appears whole or not at all."""
-    environment = {**os.environ, "PATH": os.pathsep.join([str(node().parent), os.environ.get("PATH", "")])}
     shutil.rmtree(PAGE, ignore_errors=True)
     try:
-        _npm(environment, "ci", "--no-audit", "--no-fund", "--loglevel=error")
-        _npm(environment, "run", "--silent", "build")
+        npm("ci", "--no-audit", "--no-fund", "--loglevel=error")
+        npm("run", "--silent", "build")
     except BaseException:
         shutil.rmtree(PAGE, ignore_errors=True)
         raise
@@ -51,14 +51,16 @@ def node() -> Path:
     return home / ("node.exe" if os.name == "nt" else "bin/node")
 
 
-def _npm(environment: dict[str, str], *words: str) -> None:
+def npm(*words: str) -> None:
+    """npm as the Python package brings it, in `web/`."""
     home = node().parent
     script = (home if os.name == "nt" else home.parent / "lib") / "node_modules/npm/bin/npm-cli.js"
-    subprocess.run([str(node()), str(script), *words], cwd=WEB, env=environment, check=True)
+    path = os.pathsep.join([str(home), os.environ.get("PATH", "")])
+    subprocess.run([str(node()), str(script), *words], cwd=WEB, env={**os.environ, "PATH": path}, check=True)
 
 
 if __name__ == "__main__":
     try:
-        build_page()
+        npm(*sys.argv[1:]) if sys.argv[1:] else build_page()
     except subprocess.CalledProcessError as wrong:
         sys.exit(wrong.returncode)

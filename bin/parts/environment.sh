@@ -67,7 +67,7 @@ print_of() { # files...
 make_environment() { # stamp-name lock-files...
     stamp=.venv/doran-$1
     shift
-    wanted="$(print_of "$@") $(pwd)"
+    wanted="$(print_of pyproject.toml "$@") $(pwd)"
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x .venv/bin/python ] && return
     find_python
     if ! .venv/bin/python -c 'import pip' 2>/dev/null; then

@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(command.name, help=command.sentence, description=described)
         command.arguments(sub)
         sub.set_defaults(run=command.run)
-    commands.add_parser("verify", help="judge a running Doran by its guarantees; see `doran verify --help`", add_help=False)
+    commands.add_parser(
+        "verify", help="judge a running Doran by its guarantees; see `doran verify --help`", add_help=False
+    )
     return parser
 
 
@@ -150,7 +152,9 @@ def _house_at_rest(arguments: Arguments) -> Config:
 
     config = _in_force(arguments)
     if not Path(config.data).is_dir():
-        raise Refused("not_found", f"There is no data folder {config.data}: name it with --data, or run `doran up` first.")
+        raise Refused(
+            "not_found", f"There is no data folder {config.data}: name it with --data, or run `doran up` first."
+        )
     config = folder.prepare(config)
     serving.wake(config)
     return config

@@ -45,7 +45,9 @@ def hold(folder: Path) -> None:
         os.close(lock)
         if wrong.errno not in (errno.EAGAIN, errno.EACCES):
             raise
-        raise Refused("in_use", f"Another Doran is using {folder}: stop it, or choose another folder with --data.") from None
+        raise Refused(
+            "in_use", f"Another Doran is using {folder}: stop it, or choose another folder with --data."
+        ) from None
     _held.append(lock)
 
 

@@ -1,0 +1,123 @@
+"""The stages of bin/test and bin/check: each a name and a command, run in order, timed, and all reported."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
+TOOLS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`quick` ones are bin/check. `needs` answers with what is missing on this machine, or nothing."""
+
+    name: str
+    commands: tuple[Sequence[str], ...]
+    quick: bool = False
+    needs: Callable[[], str] = lambda: ""
+
+
+def chromium() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return "" if any(shutil.which(name) for name in names) else "no Chromium on this machine"
+
+
+def npm(*words: str) -> tuple[str, ...]:
+    return (PYTHON, "hatch_build.py", *words)
+
+
+def pytest(*words: str) -> tuple[str, ...]:
+    return (PYTHON, "-m", "pytest", "-q", *words)
+
+
+WHEEL = "import sys, zipfile, glob; names = zipfile.ZipFile(glob.glob(sys.argv[1] + '/*.whl')[0]).namelist(); sys.exit('doran/web/index.html' not in names)"
+SCRATCH = tempfile.mkdtemp(prefix="doran-test-")
+
+STAGES = (
+    Stage("format", ((str(TOOLS / "ruff"), "format", "--check", "--quiet"),), quick=True),
+    Stage("lint", ((str(TOOLS / "ruff"), "check", "--quiet"),), quick=True),
+    Stage("types", ((PYTHON, "-m", "mypy", "--no-error-summary"),), quick=True),
+    Stage("imports", ((str(TOOLS / "lint-imports"),),), quick=True),
+    Stage("migrations", ((PYTHON, "bin/parts/migrations.py"),), quick=True),
+    Stage("page: install", (npm("ci"),)),
+    Stage("page: check", (npm("run", "check"),)),
+    Stage("page: tests", (npm("run", "test"),)),
+    Stage("page: build", (npm("run", "build"),)),
+    Stage("tests", (pytest("-n", "2", "-m", "not browser and not crash"),)),
+    Stage("crash tests", (pytest("-m", "crash and not browser"),)),
+    Stage("browser journeys", (pytest("-m", "browser"),), needs=chromium),
+    Stage("wheel", (
+        (PYTHON, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "-w", SCRATCH, "."),
+        (PYTHON, "-c", WHEEL, SCRATCH),
+    )),
+    Stage("documentation", ((str(TOOLS / "zensical"), "build", "--clean", "--strict"),)),
+    Stage("measurement, a taste", ((PYTHON, "-m", "bench", "smoke"),)),
+)  # fmt: skip
+
+
+def main() -> int:
+    wanted = _arguments()
+    os.chdir(ROOT)
+    try:
+        results = [_run(stage, wanted.everything) for stage in _chosen(wanted)]
+    finally:
+        shutil.rmtree(SCRATCH, ignore_errors=True)
+    return _report(results)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bin/test", description="Run what CI runs: " + ", ".join(s.name for s in STAGES)
+    )
+    parser.add_argument("stages", nargs="*", help="only these (the beginning of a name is enough)")
+    parser.add_argument("--quick", action="store_true", help="only what takes seconds: bin/check")
+    parser.add_argument("--everything", action="store_true", help="what this machine lacks is a failure, not skipped")
+    return parser.parse_args()
+
+
+def _chosen(wanted: argparse.Namespace) -> list[Stage]:
+    chosen = [stage for stage in STAGES if stage.quick or not wanted.quick]
+    if wanted.stages:
+        chosen = [stage for stage in chosen if any(stage.name.startswith(name) for name in wanted.stages)]
+    if not chosen:
+        sys.exit(f"No stage is called {' or '.join(wanted.stages)}.")
+    return chosen
+
+
+def _run(stage: Stage, everything: bool) -> tuple[str, str, float]:
+    began = time.monotonic()
+    if missing := stage.needs():
+        print(f"\n== {stage.name}: {missing}", flush=True)
+        return stage.name, "FAILED: " + missing if everything else "SKIPPED: " + missing, 0.0
+    print(f"\n== {stage.name}", flush=True)
+    failed = any(_fails(command) for command in stage.commands)
+    return stage.name, "FAILED" if failed else "passed", time.monotonic() - began
+
+
+def _fails(command: Sequence[str]) -> bool:
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode != 0
+
+
+def _report(results: list[tuple[str, str, float]]) -> int:
+    print("\n== results")
+    for name, outcome, seconds in results:
+        print(f"{name:<24} {seconds:7.1f} s  {outcome}")
+    print(f"{'all':<24} {sum(seconds for *_, seconds in results):7.1f} s")
+    print("Backends: SQLite, memory bus, memory fan-out and presence are part of Doran and were used;")
+    print(f"Chromium: {chromium() or 'used'}. This version has no others.")
+    return any(outcome.startswith("FAILED") for _, outcome, _ in results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
