@@ -109,10 +109,15 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     _address(parser)
 
 
-def _in_force(arguments: Arguments, **more: Any) -> Config:
-    """The settings of the environment, then those of the command line; production refuses unsafe ones."""
+def _asked_for(arguments: Arguments, **more: Any) -> Config:
+    """The settings of the environment, then those of the command line."""
     given = {name: getattr(arguments, name, None) for name in ("host", "port", "data")} | more
-    config = settings.load().replace(**{name: value for name, value in given.items() if value is not None})
+    return settings.load().replace(**{name: value for name, value in given.items() if value is not None})
+
+
+def _in_force(arguments: Arguments, **more: Any) -> Config:
+    """What was asked for, unless it is production and unsafe."""
+    config = _asked_for(arguments, **more)
     if config.production and (found := settings.unsafe(config)):
         raise Refused("bad_setting", f"production mode refuses these settings: {'; '.join(found)}.")
     return config
@@ -126,10 +131,13 @@ def up(arguments: Arguments) -> int:
     if arguments.look:
         serving.look(config)
         return 0
-    play = None
-    if arguments.demo:
-        from doran.server.demo import play
-    return serving.serve(config, play=play)
+    return serving.serve(config, play=_play() if arguments.demo else None)
+
+
+def _play() -> Callable[[Any], str]:
+    from doran.server import demo
+
+    return demo.play
 
 
 def serve(arguments: Arguments) -> int:
@@ -180,7 +188,7 @@ def show_config(arguments: Arguments) -> None:
 
 
 def _setting_rows(config: Config) -> list[tuple[str, ...]]:
-    rows = [("setting", "in force", "from", "meaning")]
+    rows: list[tuple[str, ...]] = [("setting", "in force", "from", "meaning")]
     for setting in settings.SETTINGS.values():
         source = "environment" if setting.name in config.given else "default"
         rows.append((setting.variable, _shown(setting, config), source, setting.sentence))
@@ -207,7 +215,7 @@ def check(arguments: Arguments) -> int:
     """Settings, folder, databases and page, each with yes or no; changes nothing."""
     from doran.server import checking
 
-    return checking.check(settings.load(), data=arguments.data, production=arguments.production)
+    return checking.check(_asked_for(arguments), production=arguments.production)
 
 
 def reference(arguments: Arguments) -> None:
