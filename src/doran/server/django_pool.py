@@ -38,7 +38,7 @@ LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 16 * 1024 * 1024
 
 
-class Gone(Exception):  # noqa: N818  it is no error of ours
+class Gone(Exception):
     """The client left before it had said everything."""
 
 
@@ -218,6 +218,7 @@ class DjangoPool:
         try:
             return _whole(response, getattr(request.resolver_match, "route", ""))
         finally:
+            _drop_suspects()
             response.close()
 
 
@@ -232,6 +233,13 @@ async def _unless_gone(job: Job, receive: Receive) -> None:
             leaving.cancel()
     if not job.reply.done() and job.claim():
         raise Gone
+
+
+def _drop_suspects() -> None:
+    """Close this thread's connections that met an error; Django would keep a SQLite one, whatever its state."""
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred:
+            connection.close()
 
 
 def _whole(response: HttpResponseBase, route: str) -> Reply:
