@@ -272,7 +272,7 @@ async def test_who_leaves_in_the_middle_of_a_body_is_not_answered() -> None:
 async def test_more_than_the_queue_holds_is_told_to_come_back() -> None:
     views["gate"] = gate = Gate()
     async with running(threads=1, queue=2) as pool:
-        waiting = [asyncio.ensure_future(Client(pool, "gate").ask()) for _ in range(3)]
+        waiting = [asyncio.ensure_future(Client(pool, "gate").say(b"").ask()) for _ in range(3)]
         await gate.entered(1)
         full = pool.waiting
         refused = await Client(pool, "gate", method="POST").leave().ask()
@@ -293,7 +293,7 @@ async def test_who_leaves_while_waiting_is_forgotten() -> None:
     async with running(threads=1) as pool:
         first = asyncio.ensure_future(Client(pool, "gate").ask())
         await gate.entered(1)
-        impatient = await Client(pool, "echo").leave().ask()
+        impatient = await Client(pool, "echo").say(b"").leave().ask()
         gate.opened.set()
         await first
         await Client(pool, "echo").ask()
@@ -444,6 +444,17 @@ async def served(pool: DjangoPool) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+
+
+async def test_a_crowd_is_answered_by_few_threads() -> None:
+    async with (
+        running(threads=2, queue=60) as pool,
+        served(pool) as url,
+        httpx2.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
+        calls = [client.get("/echo/") if n % 2 else client.post("/echo/", content=b"hi") for n in range(60)]
+        answers = await asyncio.gather(*calls)
+    assert [answer.status_code for answer in answers] == [201] * 60
 
 
 async def test_two_megabytes_get_an_answer_and_not_a_broken_pipe() -> None:

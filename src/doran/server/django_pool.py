@@ -224,15 +224,22 @@ class DjangoPool:
 
 async def _unless_gone(job: Job, receive: Receive) -> None:
     """Wait for the answer, but take the job back if the client leaves before a thread begins."""
-    leaving = asyncio.ensure_future(receive())
+    leaving = asyncio.ensure_future(_leaves(receive))
     either: set[asyncio.Future[Any]] = {job.reply, leaving}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done() and leaving.result() and job.claim():
+            raise Gone
     finally:
-        if not leaving.done():
-            leaving.cancel()
-    if not job.reply.done() and job.claim():
-        raise Gone
+        leaving.cancel()
+
+
+async def _leaves(receive: Receive) -> bool:
+    """True when the client leaves. What a server says first may still be the empty body nobody asked for."""
+    for _ in range(2):
+        if (await receive())["type"] == "http.disconnect":
+            return True
+    return False
 
 
 def _drop_suspects() -> None:
