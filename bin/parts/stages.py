@@ -51,7 +51,7 @@ STAGES = (
     Stage("imports", ((str(TOOLS / "lint-imports"),),), quick=True),
     Stage("migrations", ((PYTHON, "bin/parts/migrations.py"),), quick=True),
     Stage("page: install", (npm("ci"),)),
-    Stage("page: check", (npm("run", "check"),)),
+    Stage("page: check", (npm("run", "check"), npm("run", "lint"))),
     Stage("page: tests", (npm("run", "test"),)),
     Stage("page: build", (npm("run", "build"),)),
     Stage("tests", (pytest("-n", "2", "-m", "not browser and not crash"),)),
