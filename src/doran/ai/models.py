@@ -80,8 +80,7 @@ class Outbox(AbstractOutbox):
 
 
 class Inbox(AbstractInbox):
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["event_id", "subscription"], name="ai_inbox_once")]
+    pass
 
 
 class DeadLetter(AbstractDeadLetter):

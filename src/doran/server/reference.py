@@ -12,7 +12,7 @@ import msgspec
 
 from doran.contracts import errors, events, frames
 from doran.kernel import config as settings
-from doran.server import asyncapi
+from doran.kernel import asyncapi
 from doran.server.exits import EXITS
 from doran.server.telling import table
 
