@@ -1,0 +1,48 @@
+/** A conversation as rows on the page: days, the divider, messages, and what still waits. */
+
+import type { Message, Thread, Waiting } from "../../client/index.ts";
+
+export type Row =
+  | { readonly kind: "message"; readonly key: string; readonly message: Message; readonly opens: boolean; readonly closes: boolean; readonly day: boolean; readonly divider: boolean }
+  | { readonly kind: "waiting"; readonly key: string; readonly entry: Waiting; readonly opens: boolean; readonly day: boolean };
+
+/** The messages this person may still see. */
+export function visible(thread: Thread): readonly Message[] {
+  const { messages } = thread.timeline;
+  const hidden = thread.me.hidden_before_seq;
+  return hidden > 0 ? messages.filter(({ seq }) => seq > hidden) : messages;
+}
+
+/** `opens` and `closes` say where a run of one person within one minute begins and ends; `after` is where new messages begin. */
+export function rows(messages: readonly Message[], from: number, to: number, waiting: readonly Waiting[], after: number | null): Row[] {
+  const made: Row[] = [];
+  for (let at = from; at < to; at++) {
+    const message = messages[at]!;
+    const before = messages[at - 1];
+    const next = messages[at + 1];
+    made.push({
+      kind: "message",
+      key: message.client_message_id ?? message.id,
+      message,
+      opens: !before || !together(before, message),
+      closes: !next || !together(message, next),
+      day: !before || !sameDay(before.created_at, message.created_at),
+      divider: after !== null && message.seq > after && (before?.seq ?? 0) <= after,
+    });
+  }
+  if (to < messages.length) return made;
+  let lastDay: string | number | undefined = messages.at(-1)?.created_at;
+  waiting.forEach((entry, at) => {
+    made.push({ kind: "waiting", key: entry.clientMessageId, entry, opens: at === 0, day: lastDay === undefined || !sameDay(lastDay, entry.createdAt) });
+    lastDay = entry.createdAt;
+  });
+  return made;
+}
+
+function together(a: Message, b: Message): boolean {
+  return a.sender_id === b.sender_id && a.created_at.slice(0, 16) === b.created_at.slice(0, 16) && sameDay(a.created_at, b.created_at);
+}
+
+function sameDay(a: string | number, b: string | number): boolean {
+  return new Date(a).toDateString() === new Date(b).toDateString();
+}

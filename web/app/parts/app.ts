@@ -1,0 +1,215 @@
+/** The page: a welcome or the two panes, where the address says so, and a place for passing words. */
+
+import { css, html, nothing, type TemplateResult } from "lit";
+import { icons } from "../lib/icons.ts";
+import { isMuted } from "../lib/mute.ts";
+import { Piece } from "../lib/piece.ts";
+import { common } from "../styles/common.ts";
+import "./chat.ts";
+import "./connection.ts";
+import "./list.ts";
+import "./me.ts";
+import "./welcome.ts";
+
+/** Where one is: `#/`, `#/c/<conversation>`, `#/me`. */
+type Place = { readonly pane: "list" } | { readonly pane: "chat"; readonly id: string } | { readonly pane: "me" };
+
+export function placeOf(hash: string): Place {
+  const [, pane, id] = hash.replace(/^#/, "").split("/");
+  if (pane === "c" && id) return { pane: "chat", id: decode(id) };
+  return { pane: pane === "me" ? "me" : "list" };
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+const TOAST_MS = 4_000;
+
+export class DoranApp extends Piece {
+  static override properties = { session: { state: true }, place: { state: true }, reason: { state: true }, toast: { state: true } };
+
+  declare session: "restoring" | "in" | "out";
+  declare place: Place;
+  declare reason: string;
+  declare toast: string;
+  #toastTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor() {
+    super();
+    this.session = "restoring";
+    this.place = placeOf(location.hash);
+    this.reason = "";
+    this.toast = "";
+  }
+
+  protected override attend(): void {
+    this.follow("session", ({ userId, reason }) => this.#sessionChanged(userId, reason));
+    this.follow("conversations", () => this.#showTitle());
+    this.listen("hashchange", () => this.#moved());
+    this.addEventListener("notify", (event) => this.#say((event as CustomEvent<string>).detail));
+    void this.#restore();
+  }
+
+  override render(): TemplateResult {
+    return html`
+      ${this.session === "in" ? this.#panes() : this.session === "out" ? html`<doran-welcome .reason=${this.reason}></doran-welcome>` : html`<div class="blank" role="status"><span class="unseen">${this.words.loading}</span></div>`}
+      <div class="toasts" role="status" aria-live="polite">${this.toast ? html`<p class="toast">${this.toast}</p>` : nothing}</div>
+    `;
+  }
+
+  #panes(): TemplateResult {
+    const { place } = this;
+    return html`
+      <button class="skip" @click=${this.#skip}>${this.words.skipToChat}</button>
+      <div class="panes" data-pane=${place.pane}>
+        <doran-list class="side" .current=${place.pane === "chat" ? place.id : ""}></doran-list>
+        <main tabindex="-1">
+          ${place.pane === "chat" ? html`<doran-chat .conversationId=${place.id}></doran-chat>` : place.pane === "me" ? html`<doran-me></doran-me>` : this.#choose()}
+        </main>
+      </div>
+      <doran-connection></doran-connection>
+    `;
+  }
+
+  #choose(): TemplateResult {
+    return html`<div class="empty choose">${icons.chats}<strong>${this.words.chooseOne}</strong><p>${this.words.chooseOneHint}</p></div>`;
+  }
+
+  async #restore(): Promise<void> {
+    const restored = await this.client.restore().catch(() => false);
+    if (!restored && this.session === "restoring") this.session = "out";
+  }
+
+  #sessionChanged(userId: string | null, reason: string): void {
+    this.session = userId ? "in" : "out";
+    this.reason = reason;
+    if (!userId) {
+      history.replaceState(null, "", "#/");
+      this.place = { pane: "list" };
+    }
+    this.#showTitle();
+  }
+
+  #moved(): void {
+    this.place = placeOf(location.hash);
+  }
+
+  #skip(): void {
+    const main = this.renderRoot.querySelector("main");
+    const chat = main?.querySelector("doran-chat");
+    if (chat) chat.enter();
+    else main?.focus();
+  }
+
+  #showTitle(): void {
+    const unread = this.session === "in" ? this.client.conversations.filter((thread) => thread.unread > 0 && !isMuted(thread.me.muted_until)).length : 0;
+    document.title = unread ? `(${unread}) ${this.words.name}` : this.words.name;
+  }
+
+  #say(text: string): void {
+    this.toast = text;
+    clearTimeout(this.#toastTimer);
+    this.#toastTimer = setTimeout(() => {
+      this.toast = "";
+    }, TOAST_MS);
+  }
+
+  static override styles = [
+    common,
+    css`
+      :host {
+        display: block;
+        height: 100dvh;
+        background: var(--paper);
+      }
+      .blank {
+        height: 100%;
+      }
+      .panes {
+        height: 100%;
+        display: grid;
+        grid-template-columns: minmax(18rem, 23rem) minmax(0, 1fr);
+      }
+      .side {
+        min-height: 0;
+        border-inline-end: 1px solid var(--line);
+        background: var(--surface);
+      }
+      main {
+        min-width: 0;
+        min-height: 0;
+        display: grid;
+        outline: none;
+      }
+      .choose {
+        height: 100%;
+      }
+      .skip {
+        position: fixed;
+        inset-block-start: 0.5rem;
+        inset-inline-start: 0.5rem;
+        z-index: 30;
+        padding: 0.6rem 1rem;
+        border-radius: 0.625rem;
+        background: var(--accent);
+        color: var(--on-accent);
+        font-weight: 600;
+        transform: translateY(-200%);
+      }
+      .skip:focus {
+        transform: none;
+      }
+      .toasts {
+        position: fixed;
+        inset-inline: 0;
+        inset-block-end: calc(5.5rem + env(safe-area-inset-bottom));
+        display: grid;
+        justify-items: center;
+        pointer-events: none;
+        z-index: 40;
+        padding: 0 1rem;
+      }
+      .toast {
+        background: var(--ink);
+        color: var(--paper);
+        padding: 0.65rem 1.1rem;
+        border-radius: 0.875rem;
+        box-shadow: var(--shadow);
+        max-width: 30rem;
+        font-size: 0.9375rem;
+        animation: rise 160ms ease-out;
+      }
+      @keyframes rise {
+        from {
+          opacity: 0;
+          transform: translateY(0.5rem);
+        }
+      }
+      @media (max-width: 759px) {
+        .panes {
+          grid-template-columns: minmax(0, 1fr);
+        }
+        .panes[data-pane="list"] main,
+        .panes:not([data-pane="list"]) .side {
+          display: none;
+        }
+        .side {
+          border: 0;
+        }
+      }
+    `,
+  ];
+}
+
+customElements.define("doran-app", DoranApp);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "doran-app": DoranApp;
+  }
+}

@@ -1,0 +1,329 @@
+/** The box to write in: grows with the text, sends on Enter what is visible, once; keeps drafts. */
+
+import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { DoranError, type Message, type Thread } from "../../client/index.ts";
+import { EnterGate, type Verdict } from "../lib/composition.ts";
+import { icons } from "../lib/icons.ts";
+import { Piece } from "../lib/piece.ts";
+import { cleaned, isBlank, lengthOf, snippet } from "../lib/text.ts";
+import { common } from "../styles/common.ts";
+import { problemText } from "../words/index.ts";
+
+/** The contract's default; a server with another limit still has the last word. */
+const LIMIT = 4_000;
+const COUNT_FROM = 3_600;
+const DRAFT_MS = 1_500;
+
+export class DoranComposer extends Piece {
+  static override properties = { thread: { attribute: false }, name: {}, replyTo: { attribute: false }, editing: { attribute: false }, text: { state: true } };
+  static override shadowRootOptions = { ...Piece.shadowRootOptions, delegatesFocus: true };
+
+  declare thread: Thread;
+  declare name: string;
+  declare replyTo: Message | null;
+  declare editing: Message | null;
+  declare text: string;
+
+  readonly #gate = new EnterGate();
+  #draftTimer: ReturnType<typeof setTimeout> | undefined;
+  #savedDraft = "";
+  #setAside = "";
+
+  constructor() {
+    super();
+    this.name = this.text = "";
+    this.replyTo = this.editing = null;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.text = this.#savedDraft = this.thread.me.draft;
+  }
+
+  protected override attend(): void {
+    this.until(() => this.#leave());
+  }
+
+  override render(): TemplateResult {
+    const { words } = this;
+    const over = lengthOf(this.text) - LIMIT;
+    const empty = isBlank(this.text);
+    return html`
+      <form @submit=${(event: Event) => event.preventDefault()}>
+        ${this.#above()}
+        <div class="box">
+          <textarea
+            rows="1"
+            aria-label=${words.messageBox}
+            placeholder=${words.placeholder}
+            enterkeyhint=${enterSends() ? "send" : "enter"}
+            autocomplete="off"
+            @input=${this.#input}
+            @keydown=${this.#key}
+            @keyup=${(event: KeyboardEvent) => this.#gate.keyup(event)}
+            @beforeinput=${this.#beforeInput}
+            @compositionstart=${() => this.#gate.compositionStart()}
+            @compositionend=${this.#compositionEnd}
+            @blur=${() => this.client.typing(this.thread.id, false)}
+          ></textarea>
+          <button type="button" class="send" aria-label=${this.editing ? words.save : words.send} title=${this.editing ? words.save : words.send} ?disabled=${empty || over > 0} @pointerdown=${(event: Event) => event.preventDefault()} @click=${this.#press}>${this.editing ? icons.check : icons.send}</button>
+        </div>
+        ${lengthOf(this.text) > COUNT_FROM ? html`<p class="count ${over > 0 ? "wrong" : "hint"}" role="status">${over > 0 ? words.tooLong(over) : words.remaining(-over)}</p>` : nothing}
+      </form>
+    `;
+  }
+
+  #above(): TemplateResult | typeof nothing {
+    const { words, replyTo, editing } = this;
+    const message = editing ?? replyTo;
+    if (!message) return nothing;
+    const mine = message.sender_id === this.client.userId;
+    const title = editing ? words.editing : mine ? words.replyingToMe : words.replyingTo(this.name);
+    return html`<div class="above"><span class="small">${editing ? icons.edit : icons.reply}</span><p><strong>${title}</strong><span><bdi>${snippet(message.content)}</bdi></span></p><button type="button" class="round" aria-label=${words.cancel} @click=${this.#cancel}>${icons.close}</button></div>`;
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    if (!changed.has("editing")) return;
+    const before = changed.get("editing");
+    if (this.editing && !before) this.#setAside = this.text;
+    if (this.editing) this.text = this.editing.content;
+    else if (before) this.text = this.#setAside;
+  }
+
+  protected override updated(changed: PropertyValues): void {
+    const box = this.#box;
+    if (!this.#gate.composing && box.value !== this.text) box.value = this.text;
+    if (changed.has("text")) grow(box);
+    if (changed.has("editing") && this.editing) box.setSelectionRange(box.value.length, box.value.length);
+  }
+
+  get #box(): HTMLTextAreaElement {
+    return this.renderRoot.querySelector("textarea")!;
+  }
+
+  // -- hands on keys
+
+  #input(): void {
+    this.text = this.#box.value;
+    if (this.editing) return;
+    this.client.typing(this.thread.id, !isBlank(this.text));
+    this.#keepDraftSoon();
+  }
+
+  #key(event: KeyboardEvent): void {
+    const idle = !event.isComposing && !this.#gate.composing;
+    if (event.key === "Escape" && idle && (this.editing || this.replyTo)) return this.#cancel();
+    if (event.key === "ArrowUp" && idle && this.#box.value === "" && !this.editing) {
+      event.preventDefault();
+      this.dispatchEvent(new CustomEvent("edit-last"));
+      return;
+    }
+    this.#obey(this.#gate.keydown(event), event);
+  }
+
+  #beforeInput(event: InputEvent): void {
+    this.#obey(this.#gate.beforeInput(event), event);
+  }
+
+  /** What an Enter means is the gate's to judge; on a touch keyboard it is a new line. */
+  #obey(verdict: Verdict, event: Event): void {
+    if (!enterSends() || verdict === "pass") return;
+    event.preventDefault();
+    if (verdict === "send") this.#submit();
+  }
+
+  /** While a syllable is open, leaving the box commits it; then it is complete and can go. */
+  #press(): void {
+    const box = this.#box;
+    if (this.#gate.press() === "send") this.#submit();
+    else box.blur();
+    box.focus();
+  }
+
+  #compositionEnd(): void {
+    const verdict = this.#gate.compositionEnd();
+    // The box takes over the last syllable before or right after this event, depending on the browser.
+    setTimeout(() => {
+      this.text = this.#box.value;
+      if (verdict === "send" && !this.#gate.composing) this.#submit();
+    });
+  }
+
+  // -- what is done with it
+
+  #submit(): void {
+    const content = cleaned(this.#box.value);
+    if (isBlank(content) || lengthOf(content) > LIMIT) return;
+    if (this.editing) return void this.#saveEdit(this.editing, content);
+    this.#empty();
+    this.client.send(this.thread.id, content, { replyTo: this.replyTo?.id ?? null });
+    this.#forgetDraft();
+    this.#done();
+  }
+
+  async #saveEdit(message: Message, content: string): Promise<void> {
+    try {
+      if (content !== message.content) await this.client.edit(message, content);
+      if (this.editing === message) this.#done();
+    } catch (error) {
+      this.notify(problemText(error instanceof DoranError ? error.code : "unknown"));
+    }
+  }
+
+  #empty(): void {
+    this.#box.value = this.text = "";
+  }
+
+  #cancel(): void {
+    this.#done();
+    this.focus();
+  }
+
+  #done(): void {
+    this.dispatchEvent(new CustomEvent("done"));
+  }
+
+  // -- drafts
+
+  #keepDraftSoon(): void {
+    clearTimeout(this.#draftTimer);
+    this.#draftTimer = setTimeout(() => this.#keepDraft(), DRAFT_MS);
+  }
+
+  #keepDraft(): void {
+    const draft = this.editing ? this.#setAside : this.text;
+    if (draft === this.#savedDraft) return;
+    this.#savedDraft = draft;
+    // A draft is a convenience: if it cannot be kept now, the next key tries again.
+    this.client.changeState(this.thread.id, { draft }).catch(() => {
+      this.#savedDraft = "";
+    });
+  }
+
+  #forgetDraft(): void {
+    clearTimeout(this.#draftTimer);
+    this.#keepDraft();
+  }
+
+  #leave(): void {
+    clearTimeout(this.#draftTimer);
+    if (!this.client.userId) return;
+    this.client.typing(this.thread.id, false);
+    this.#keepDraft();
+  }
+
+  static override styles = [
+    common,
+    css`
+      :host {
+        display: block;
+        background: var(--surface);
+        border-block-start: 1px solid var(--line);
+        padding: 0.7rem 1.25rem calc(0.8rem + env(safe-area-inset-bottom));
+      }
+      form {
+        max-width: 57.5rem;
+        margin: 0 auto;
+      }
+      .box {
+        display: flex;
+        align-items: flex-end;
+        gap: 0.5rem;
+        padding: 0.3rem 0.3rem 0.3rem 1rem;
+        border: 1px solid var(--line);
+        border-radius: 1.4rem;
+        background: var(--raised);
+      }
+      .box:focus-within {
+        border-color: var(--accent);
+        box-shadow: 0 0 0 1px var(--accent);
+      }
+      textarea {
+        flex: 1;
+        min-width: 0;
+        max-height: min(11rem, 35dvh);
+        padding: 0.45rem 0;
+        border: 0;
+        outline: none;
+        resize: none;
+        background: none;
+        color: inherit;
+        font: inherit;
+        font-size: 1rem;
+        line-height: 1.5;
+        overflow-wrap: anywhere;
+        scrollbar-width: thin;
+      }
+      .send {
+        display: grid;
+        place-items: center;
+        flex: none;
+        width: 2.375rem;
+        height: 2.375rem;
+        border-radius: 50%;
+        background: var(--accent);
+        color: var(--on-accent);
+      }
+      .send:disabled {
+        background: var(--sunken);
+        color: var(--ink-faint);
+        opacity: 1;
+      }
+      .send .icon {
+        stroke-width: 2.1;
+      }
+      .above {
+        display: flex;
+        align-items: center;
+        gap: 0.7rem;
+        padding: 0 0.25rem 0.55rem 0.6rem;
+        color: var(--accent);
+      }
+      .above p {
+        flex: 1;
+        min-width: 0;
+        display: grid;
+        font-size: 0.875rem;
+        line-height: 1.4;
+      }
+      .above p span {
+        color: var(--ink-soft);
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+      }
+      .above .round {
+        width: 2.25rem;
+        height: 2.25rem;
+      }
+      .count {
+        text-align: end;
+        padding: 0.25rem 0.75rem 0;
+      }
+      @media (max-width: 759px) {
+        :host {
+          padding-inline: 0.75rem;
+        }
+      }
+    `,
+  ];
+}
+
+/** On a touch keyboard Enter is a new line, as people there expect; the button sends. */
+function enterSends(): boolean {
+  return !matchMedia("(pointer: coarse)").matches || matchMedia("(any-pointer: fine)").matches;
+}
+
+/** As high as its text, up to the style's limit. */
+function grow(box: HTMLTextAreaElement): void {
+  box.style.setProperty("height", "auto");
+  box.style.setProperty("height", `${box.scrollHeight}px`);
+}
+
+customElements.define("doran-composer", DoranComposer);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "doran-composer": DoranComposer;
+  }
+}

@@ -1,0 +1,398 @@
+/** My conversations: who, the last word, when, and how much is unread. */
+
+import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { repeat } from "lit/directives/repeat.js";
+import { DoranError, type StateChange, type Thread } from "../../client/index.ts";
+import { icons } from "../lib/icons.ts";
+import { FOREVER, isMuted } from "../lib/mute.ts";
+import { Piece } from "../lib/piece.ts";
+import { snippet } from "../lib/text.ts";
+import { common } from "../styles/common.ts";
+import { brief, problemText } from "../words/index.ts";
+import "./avatar.ts";
+import "./find.ts";
+import { type Choice, under } from "./menu.ts";
+
+const FILTER_FROM = 6;
+
+export class DoranList extends Piece {
+  static override properties = { current: {}, wanted: { state: true }, archivedShown: { state: true }, synced: { state: true } };
+
+  declare current: string;
+  declare wanted: string;
+  declare archivedShown: boolean;
+  declare synced: boolean;
+
+  constructor() {
+    super();
+    this.current = "";
+    this.wanted = "";
+    this.archivedShown = false;
+    this.synced = false;
+  }
+
+  protected override attend(): void {
+    this.follow("conversations", () => this.requestUpdate());
+    this.follow("person", () => this.requestUpdate());
+    this.follow("synced", () => {
+      this.synced = true;
+    });
+    const minute = setInterval(() => this.requestUpdate(), 60_000);
+    this.until(() => clearInterval(minute));
+  }
+
+  override render(): TemplateResult {
+    const { words } = this;
+    const all = this.client.conversations;
+    const shown = all.filter((thread) => this.#matches(thread));
+    const kept = shown.filter((thread) => !thread.me.archived);
+    const archived = shown.filter((thread) => thread.me.archived);
+    return html`
+      <header>
+        <h1>${words.conversations}</h1>
+        <button class="round" aria-label=${words.findPerson} title=${words.findPerson} @click=${this.#find}>${icons.person}</button>
+        <a class="round" href="#/me" aria-label=${words.settings} title=${words.settings}>${icons.gear}</a>
+      </header>
+      ${all.length >= FILTER_FROM ? html`<div class="filter">${icons.find}<input type="search" aria-label=${words.filter} placeholder=${words.filter} .value=${this.wanted} @input=${this.#filter} /></div>` : nothing}
+      <nav aria-label=${words.conversations} @keydown=${this.#key}>
+        ${kept.length ? this.#list(kept) : archived.length ? nothing : this.#empty(all.length > 0)}
+        ${archived.length ? this.#archive(archived) : nothing}
+      </nav>
+      <doran-menu></doran-menu>
+      <doran-find></doran-find>
+    `;
+  }
+
+  #list(threads: readonly Thread[]): TemplateResult {
+    return html`<ul>${repeat(threads, ({ id }) => id, (thread) => this.#item(thread))}</ul>`;
+  }
+
+  #archive(threads: readonly Thread[]): TemplateResult {
+    const { words, archivedShown } = this;
+    return html`
+      <button class="archive" aria-expanded=${archivedShown} @click=${() => (this.archivedShown = !archivedShown)}>${icons.archive}${archivedShown ? words.hideArchived : words.showArchived(threads.length)}</button>
+      ${archivedShown ? this.#list(threads) : nothing}
+    `;
+  }
+
+  #empty(filtered: boolean): TemplateResult {
+    const { words } = this;
+    if (filtered) return html`<div class="empty">${icons.find}<strong>${words.noMatch}</strong></div>`;
+    if (!this.synced) return html`<div class="empty" role="status"><p>${words.loadingConversations}</p></div>`;
+    return html`<div class="empty">${icons.chats}<strong>${words.noConversations}</strong><p>${words.noConversationsHint}</p><button class="button main slim" @click=${this.#find}>${words.findPerson}</button></div>`;
+  }
+
+  #item(thread: Thread): TemplateResult {
+    const { words } = this;
+    const name = this.#name(thread);
+    const chosen = thread.id === this.current;
+    const unread = chosen && document.hasFocus() ? 0 : thread.unread;
+    return html`
+      <li class=${chosen ? "chosen" : ""} @contextmenu=${(event: MouseEvent) => this.#menu(event, thread)}>
+        <a href="#/c/${encodeURIComponent(thread.id)}" aria-current=${chosen ? "page" : "false"}>
+          <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.peerId)?.online ?? false}></doran-avatar>
+          <span class="who">
+            <span class="name"><bdi>${name}</bdi></span>
+            ${thread.me.pinned_at ? html`<span class="sign small">${icons.pin}<span class="unseen">${words.pinnedLabel}</span></span>` : nothing}
+            ${isMuted(thread.me.muted_until) ? html`<span class="sign small">${icons.mute}<span class="unseen">${words.mutedLabel}</span></span>` : nothing}
+          </span>
+          <time datetime=${thread.updatedAt}>${brief(new Date(thread.updatedAt))}</time>
+          <span class="last">${this.#last(thread)}</span>
+          ${this.#badge(thread, unread)}
+        </a>
+        <button class="round more" aria-label=${words.actionsFor(name)} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menu(event, thread)}>${icons.more}</button>
+      </li>
+    `;
+  }
+
+  #last(thread: Thread): TemplateResult | string {
+    const { words } = this;
+    if (thread.peerIsTyping) return html`<em class="typing">${words.typingShort}</em>`;
+    if (thread.me.draft && thread.id !== this.current) return html`<em class="draft">${words.draftPrefix}</em> <bdi>${snippet(thread.me.draft)}</bdi>`;
+    const waiting = thread.waiting.at(-1);
+    if (waiting) return html`${words.you}: <bdi>${snippet(waiting.content)}</bdi>`;
+    const last = thread.lastMessage;
+    if (!last || last.seq <= thread.me.hidden_before_seq) return words.nothingYet;
+    if (last.is_deleted) return words.deletedMessage;
+    return html`${last.sender_id === this.client.userId ? `${words.you}: ` : nothing}<bdi>${snippet(last.content)}</bdi>`;
+  }
+
+  #badge(thread: Thread, unread: number): TemplateResult | typeof nothing {
+    const { words } = this;
+    const quiet = isMuted(thread.me.muted_until) ? "quiet" : "";
+    if (unread > 0) return html`<span class="badge ${quiet}"><span aria-hidden="true">${unread > 999 ? "999+" : unread}</span><span class="unseen">${words.unread(unread)}</span></span>`;
+    if (thread.me.marked_unread) return html`<span class="badge dot ${quiet}"><span class="unseen">${words.markedUnread}</span></span>`;
+    return nothing;
+  }
+
+  #name(thread: Thread): string {
+    return this.nameOf(this.client.people.get(thread.peerId));
+  }
+
+  #matches(thread: Thread): boolean {
+    const wanted = this.wanted.trim().normalize("NFC").toLocaleLowerCase();
+    if (!wanted) return true;
+    const user = this.client.people.get(thread.peerId);
+    return [this.nameOf(user), user?.username ?? ""].some((text) => text.toLocaleLowerCase().includes(wanted));
+  }
+
+  #filter(event: Event): void {
+    this.wanted = (event.target as HTMLInputElement).value;
+  }
+
+  #find(event: Event): void {
+    this.renderRoot.querySelector("doran-find")!.open(event.currentTarget as HTMLElement);
+  }
+
+  #menu(event: MouseEvent, thread: Thread): void {
+    event.preventDefault();
+    const target = event.currentTarget as HTMLElement;
+    const button = target.closest("button");
+    const spot = button ? under(button) : { x: event.clientX, y: event.clientY };
+    const back = button ?? target.querySelector("a");
+    void this.renderRoot.querySelector("doran-menu")!.open(this.words.actionsFor(this.#name(thread)), this.#choices(thread), spot, back);
+  }
+
+  #choices(thread: Thread): Choice[] {
+    const { words } = this;
+    const { me } = thread;
+    const muted = isMuted(me.muted_until);
+    const unread = thread.unread > 0 || me.marked_unread;
+    return [
+      { label: me.pinned_at ? words.unpin : words.pin, icon: icons.pin, act: () => this.#change(thread, { pinned: !me.pinned_at }) },
+      { label: muted ? words.unmute : words.mute, icon: muted ? icons.bell : icons.mute, act: () => this.#change(thread, { muted_until: muted ? null : FOREVER }) },
+      { label: unread ? words.markRead : words.markUnread, icon: icons.dot, act: () => this.#toggleUnread(thread, unread) },
+      { label: me.archived ? words.unarchive : words.archive, icon: icons.archive, act: () => this.#change(thread, { archived: !me.archived }) },
+    ];
+  }
+
+  #toggleUnread(thread: Thread, unread: boolean): void {
+    if (unread) this.client.markRead(thread.id, thread.lastSeq);
+    if (!unread || thread.me.marked_unread) void this.#change(thread, { marked_unread: !unread });
+  }
+
+  async #change(thread: Thread, change: StateChange): Promise<void> {
+    try {
+      await this.client.changeState(thread.id, change);
+    } catch (error) {
+      this.notify(problemText(error instanceof DoranError ? error.code : "unknown"));
+    }
+  }
+
+  /** Up and down walk the list, as one expects of a list. */
+  #key(event: KeyboardEvent): void {
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    const links = [...this.renderRoot.querySelectorAll<HTMLElement>("li a")];
+    const at = links.findIndex((link) => link.closest("li")!.contains(this.shadowRoot!.activeElement));
+    const next = links[at + (event.key === "ArrowDown" ? 1 : -1)];
+    if (at < 0 || !next) return;
+    event.preventDefault();
+    next.focus();
+  }
+
+  protected override updated(_: PropertyValues): void {
+    this.synced ||= this.client.synced;
+  }
+
+  static override styles = [
+    common,
+    css`
+      :host {
+        display: flex;
+        flex-direction: column;
+        min-height: 0;
+      }
+      header {
+        display: flex;
+        align-items: center;
+        gap: 0.125rem;
+        padding: 1rem 0.75rem 0.6rem 1.25rem;
+        padding-block-start: calc(1rem + env(safe-area-inset-top));
+      }
+      header h1 {
+        flex: 1;
+        font-size: 1.375rem;
+      }
+      .filter {
+        position: relative;
+        padding: 0 1rem 0.6rem;
+      }
+      .filter .icon {
+        position: absolute;
+        inset-inline-start: 1.75rem;
+        inset-block-start: 0.72rem;
+        width: 1.1rem;
+        height: 1.1rem;
+        color: var(--ink-faint);
+      }
+      .filter input {
+        min-height: 2.5rem;
+        padding-inline-start: 2.4rem;
+        background: var(--sunken);
+        border-color: transparent;
+        font-size: 0.9375rem;
+      }
+      nav {
+        flex: 1;
+        min-height: 0;
+        overflow-y: auto;
+        overscroll-behavior: contain;
+        padding: 0 0.5rem calc(1rem + env(safe-area-inset-bottom));
+        scrollbar-width: thin;
+        scrollbar-color: var(--scroll) transparent;
+        display: flex;
+        flex-direction: column;
+      }
+      nav > .empty {
+        flex: 1;
+      }
+      .empty .button {
+        margin-top: 0.75rem;
+      }
+      li {
+        position: relative;
+        content-visibility: auto;
+        contain-intrinsic-size: auto 4.5rem;
+        border-radius: 1rem;
+        --ring: var(--surface);
+      }
+      li:hover {
+        background: var(--hover);
+        --ring: var(--hover);
+      }
+      li.chosen {
+        background: var(--chosen);
+        --ring: var(--chosen);
+      }
+      li a {
+        display: grid;
+        grid-template-columns: auto minmax(0, 1fr) auto;
+        grid-template-areas: "face who time" "face last badge";
+        column-gap: 0.8rem;
+        row-gap: 0.1rem;
+        align-items: center;
+        padding: 0.75rem;
+        border-radius: 1rem;
+        text-decoration: none;
+      }
+      li a:focus-visible {
+        outline-offset: -2px;
+      }
+      doran-avatar {
+        grid-area: face;
+      }
+      .who {
+        grid-area: who;
+        display: flex;
+        align-items: center;
+        gap: 0.25rem;
+        min-width: 0;
+        align-self: end;
+      }
+      .name {
+        font-weight: 600;
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+      }
+      .sign {
+        color: var(--ink-faint);
+      }
+      time {
+        grid-area: time;
+        font-size: 0.75rem;
+        color: var(--ink-faint);
+        white-space: nowrap;
+        align-self: end;
+      }
+      .last {
+        grid-area: last;
+        font-size: 0.875rem;
+        color: var(--ink-soft);
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+        align-self: start;
+      }
+      .last em {
+        font-style: normal;
+        font-weight: 600;
+      }
+      .typing {
+        color: var(--accent);
+      }
+      .draft {
+        color: var(--danger);
+      }
+      .badge {
+        grid-area: badge;
+        justify-self: end;
+        align-self: start;
+        min-width: 1.25rem;
+        height: 1.25rem;
+        padding: 0 0.4rem;
+        border-radius: 1rem;
+        display: grid;
+        place-items: center;
+        font-size: 0.75rem;
+        font-weight: 700;
+        line-height: 1;
+        background: var(--badge);
+        color: var(--on-badge);
+      }
+      .badge.quiet {
+        background: var(--ink-faint);
+        color: var(--surface);
+      }
+      .badge.dot {
+        min-width: 0.625rem;
+        width: 0.625rem;
+        height: 0.625rem;
+        padding: 0;
+        margin: 0.3rem;
+      }
+      .more {
+        position: absolute;
+        inset-inline-end: 0.5rem;
+        inset-block-start: 50%;
+        width: 2.25rem;
+        height: 2.25rem;
+        translate: 0 -50%;
+        background: var(--raised);
+        box-shadow: var(--shadow-bubble);
+        opacity: 0;
+        pointer-events: none;
+      }
+      .more:focus-visible {
+        opacity: 1;
+      }
+      @media (hover: hover) {
+        li:hover .more {
+          opacity: 1;
+          pointer-events: auto;
+        }
+      }
+      .archive {
+        display: flex;
+        align-items: center;
+        gap: 0.6rem;
+        width: 100%;
+        min-height: 2.75rem;
+        padding: 0 0.9rem;
+        margin-top: 0.25rem;
+        border-radius: 0.75rem;
+        font-size: 0.875rem;
+        color: var(--ink-soft);
+      }
+      .archive:hover {
+        background: var(--hover);
+      }
+      .archive .icon {
+        width: 1.15rem;
+        height: 1.15rem;
+      }
+    `,
+  ];
+}
+
+customElements.define("doran-list", DoranList);

@@ -1,0 +1,791 @@
+/** What was said, as far back as one likes: a few pages of it on the page at a time, held still while more comes in. */
+
+import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { repeat } from "lit/directives/repeat.js";
+import { DoranError, type DeleteScope, type Message, type Thread, type Waiting } from "../../client/index.ts";
+import { icons } from "../lib/icons.ts";
+import { Piece } from "../lib/piece.ts";
+import { type Row, rows, visible } from "../lib/rows.ts";
+import { around, down, following, newest, type Span, up } from "../lib/span.ts";
+import { isOnlyEmoji, snippet, tokens } from "../lib/text.ts";
+import { common } from "../styles/common.ts";
+import { clock, day, dayAndClock, problemText } from "../words/index.ts";
+import "./ask.ts";
+import { type Choice, type Spot, under } from "./menu.ts";
+
+type MessageRow = Extract<Row, { kind: "message" }>;
+type WaitingRow = Extract<Row, { kind: "waiting" }>;
+
+/** How far from an edge the next page is fetched, in pixels. */
+const NEAR = 900;
+/** This close to the end counts as being there. */
+const AT_END = 32;
+const LONG_PRESS_MS = 450;
+const FLASH_MS = 1_600;
+/** How many pages of 100 are read to reach a quoted message. */
+const QUOTE_PAGES = 50;
+const LAST = Number.MAX_SAFE_INTEGER;
+
+export class DoranTimeline extends Piece {
+  static override properties = { thread: { attribute: false }, name: {}, loading: { state: true }, failed: { state: true }, flash: { state: true }, pinned: { state: true }, heard: { state: true }, active: { state: true } };
+
+  declare thread: Thread;
+  declare name: string;
+  declare loading: boolean;
+  declare failed: boolean;
+  declare flash: string;
+  /** One looks at the end, and wants to keep looking at it. */
+  declare pinned: boolean;
+  /** What a screen reader is told. */
+  declare heard: string;
+  /** The row that the Tab key reaches. */
+  declare active: string;
+
+  #fromSeq = 0;
+  #toSeq = LAST;
+  #after: number | null = null;
+  #begun = false;
+  #waiting = 0;
+  #place: "hold" | "divider" | { readonly key: string } = "hold";
+  #looking = 0;
+  #press: ReturnType<typeof setTimeout> | undefined;
+  readonly #resized = new ResizeObserver(() => this.#stay());
+
+  constructor() {
+    super();
+    this.name = this.flash = this.heard = this.active = "";
+    this.loading = this.failed = false;
+    this.pinned = true;
+  }
+
+  protected override attend(): void {
+    this.follow("conversation", ({ id }) => id === this.thread.id && this.requestUpdate());
+    this.follow("message", ({ conversationId, message }) => conversationId === this.thread.id && this.#hear(message));
+    this.follow("synced", () => {
+      this.failed = false;
+    });
+    this.listen("focus", () => this.#lookSoon());
+    this.until(() => this.#resized.disconnect());
+    const shown = () => this.#lookSoon();
+    document.addEventListener("visibilitychange", shown);
+    this.until(() => document.removeEventListener("visibilitychange", shown));
+  }
+
+  // -- what is on the page
+
+  override render(): TemplateResult {
+    const { thread, words } = this;
+    const messages = visible(thread);
+    const { from, to } = this.#span(messages);
+    const shown = rows(messages, from, to, thread.waiting, this.#after);
+    const active = shown.some(({ key }) => key === this.active) ? this.active : shown.at(-1)?.key;
+    return html`
+      <div class="scroller" @scroll=${this.#scrolled}>
+        <div class="content">
+          ${this.#top(from, messages.length + thread.waiting.length)}
+          <ol role="log" aria-live="off" aria-label=${words.messagesWith(this.name)} @keydown=${this.#key}>
+            ${repeat(shown, ({ key }) => key, (row) => (row.kind === "message" ? this.#message(row, row.key === active) : this.#waitingRow(row, row.key === active)))}
+          </ol>
+        </div>
+      </div>
+      ${this.pinned && this.#toSeq === LAST ? nothing : this.#jump()}
+      <p class="unseen" aria-live="polite">${this.heard}</p>
+      <doran-menu></doran-menu>
+      <doran-ask></doran-ask>
+    `;
+  }
+
+  #top(from: number, count: number): TemplateResult | typeof nothing {
+    const { words } = this;
+    if (this.failed) return html`<p class="top">${words.loadFailed} <button class="link" @click=${this.#tryAgain}>${words.again}</button></p>`;
+    if (from > 0 || !this.thread.complete) return html`<p class="top" role="status">${this.loading ? words.older : ""}</p>`;
+    return html`<div class="beginning"><doran-avatar .userId=${this.thread.peerId} .name=${this.name}></doran-avatar><p>${words.beginning(this.name)}</p>${count ? nothing : html`<p class="hint">${words.sayHello}</p>`}</div>`;
+  }
+
+  #message(row: MessageRow, active: boolean): TemplateResult {
+    const { message } = row;
+    const mine = message.sender_id === this.client.userId;
+    const date = new Date(message.created_at);
+    return html`
+      <li class=${classes({ mine, opens: row.opens, closes: row.closes, flash: row.key === this.flash })} data-key=${row.key} data-seq=${message.seq}>
+        ${row.day ? html`<div class="day" role="separator"><span>${day(date)}</span></div>` : nothing}
+        ${row.divider ? html`<div class="divider" role="separator"><span>${this.words.newMessages}</span></div>` : nothing}
+        <article class="line" tabindex=${active ? 0 : -1} @contextmenu=${(event: MouseEvent) => this.#menuAt(event, message)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, message)} @pointerup=${this.#released} @pointermove=${this.#released} @pointercancel=${this.#released} @focus=${() => (this.active = row.key)}>
+          ${mine ? nothing : html`<span class="face">${row.opens ? html`<doran-avatar .userId=${message.sender_id} .name=${this.name}></doran-avatar>` : nothing}</span>`}
+          <span class="unseen">${mine ? this.words.you : this.name}:</span>
+          ${this.#bubble(message)}
+          <span class="meta">
+            ${message.edited_at && !message.is_deleted ? html`<span class="edited">${this.words.edited}</span>` : nothing}
+            ${mine && !message.is_deleted ? this.#mark(message, row.closes) : nothing}
+            <time class=${row.closes ? "" : "unseen"} datetime=${message.created_at} title=${dayAndClock(date)}>${clock(date)}</time>
+          </span>
+          <button class="round more" tabindex="-1" aria-label=${this.words.messageActions} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menuUnder(event, message)}>${icons.more}</button>
+        </article>
+      </li>
+    `;
+  }
+
+  #bubble(message: Message): TemplateResult {
+    if (message.is_deleted) return html`<div class="bubble gone">${this.words.deletedMessage}</div>`;
+    return html`<div class="bubble ${isOnlyEmoji(message.content) ? "emoji" : ""}">${message.reply_to ? this.#quote(message.reply_to) : nothing}${text(message.content)}</div>`;
+  }
+
+  #quote(id: string): TemplateResult {
+    const { words } = this;
+    const quoted = this.thread.timeline.find(id);
+    const who = quoted && (quoted.sender_id === this.client.userId ? words.you : this.name);
+    const said = quoted ? (quoted.is_deleted ? words.deletedMessage : snippet(quoted.content)) : words.earlierMessage;
+    return html`<button class="quote" tabindex="-1" @click=${() => this.#showQuoted(id)}>${who ? html`<strong><bdi>${who}</bdi></strong>` : nothing}<span><bdi>${said}</bdi></span></button>`;
+  }
+
+  /** One sign for how far it got; what is read is said by colour and, to screen readers, by word. */
+  #mark(message: Message, closes: boolean): TemplateResult {
+    const { peer } = this.thread;
+    const { words } = this;
+    const state = message.seq <= peer.last_read_seq ? "read" : message.seq <= peer.last_delivered_seq ? "delivered" : "sent";
+    return html`<span class="mark small ${state} ${closes ? "" : "unseen"}" title=${words[state]}>${state === "sent" ? icons.check : icons.checks}<span class="unseen">${words[state]}</span></span>`;
+  }
+
+  #waitingRow(row: WaitingRow, active: boolean): TemplateResult {
+    const { entry } = row;
+    return html`
+      <li class=${classes({ mine: true, opens: row.opens, closes: true, flash: false })} data-key=${row.key}>
+        ${row.day ? html`<div class="day" role="separator"><span>${day(new Date(entry.createdAt))}</span></div>` : nothing}
+        <article class="line" tabindex=${active ? 0 : -1}>
+          <span class="unseen">${this.words.you}:</span>
+          <div class="bubble ${entry.problem ? "refused" : "pending"} ${isOnlyEmoji(entry.content) ? "emoji" : ""}">${entry.replyTo ? this.#quote(entry.replyTo) : nothing}${text(entry.content)}</div>
+          ${entry.problem ? nothing : this.#onItsWay(entry)}
+        </article>
+        ${entry.problem ? this.#refusal(entry, entry.problem) : nothing}
+      </li>
+    `;
+  }
+
+  #onItsWay(entry: Waiting): TemplateResult {
+    const { words } = this;
+    if (this.client.isSending(entry.clientMessageId)) return html`<span class="meta late small">${icons.clock}<span class="unseen">${words.sending}</span></span>`;
+    return html`<span class="meta late small">${icons.clock}<span>${words.waiting}</span></span>`;
+  }
+
+  #refusal(entry: Waiting, problem: string): TemplateResult {
+    const { words } = this;
+    return html`
+      <p class="refusal" role="alert">
+        <span class="small">${icons.alert}</span><span>${words.notSent} · ${problemText(problem)}</span>
+        <button class="link" @click=${() => this.client.retry(entry.clientMessageId)}>${words.retry}</button>
+        <button class="link" @click=${() => this.client.discard(entry.clientMessageId)}>${words.discard}</button>
+      </p>
+    `;
+  }
+
+  #jump(): TemplateResult {
+    const { unread } = this.thread;
+    const label = unread ? this.words.newBelow(unread) : this.words.toLatest;
+    return html`<button class="jump" aria-label=${label} title=${label} @click=${this.#toEnd}>${unread ? html`<span>${label}</span>` : nothing}${icons.down}</button>`;
+  }
+
+  // -- holding still
+
+  protected override willUpdate(): void {
+    if (!this.#begun && this.thread.timeline.low > 0) this.#begin();
+    const grown = this.thread.waiting.length > this.#waiting;
+    this.#waiting = this.thread.waiting.length;
+    if (grown && this.#begun) this.#mySend();
+  }
+
+  protected override update(changed: PropertyValues): void {
+    const anchor = this.pinned ? null : this.#anchor();
+    super.update(changed);
+    if (this.#place !== "hold") this.#goToPlace();
+    else if (this.pinned) this.#toBottom();
+    else if (anchor) this.#restore(anchor);
+  }
+
+  protected override firstUpdated(): void {
+    this.#resized.observe(this.#scroller);
+    this.#resized.observe(this.renderRoot.querySelector(".content")!);
+  }
+
+  protected override updated(): void {
+    this.#lookSoon();
+  }
+
+  /** The first look: at the first unread message, or at the end. */
+  #begin(): void {
+    this.#begun = true;
+    const messages = visible(this.thread);
+    this.#keep(newest(messages.length), messages);
+    if (this.thread.unread === 0) return;
+    this.#after = this.thread.readUpTo;
+    this.#place = "divider";
+  }
+
+  /** I said something: I want to see it, and the divider has done its duty. */
+  #mySend(): void {
+    this.#after = null;
+    this.#toEnd();
+  }
+
+  #span(messages: readonly Message[]): Span {
+    const from = firstAtLeast(messages, this.#fromSeq);
+    const to = this.#toSeq === LAST ? messages.length : firstAtLeast(messages, this.#toSeq + 1);
+    return this.pinned && this.#toSeq === LAST ? following({ from, to }) : { from, to };
+  }
+
+  #keep(span: Span, messages: readonly Message[]): void {
+    this.#fromSeq = span.from === 0 ? 0 : messages[span.from]!.seq;
+    this.#toSeq = span.to >= messages.length ? LAST : messages[span.to - 1]!.seq;
+    this.requestUpdate();
+  }
+
+  /** The uppermost row in sight, and where exactly it stands. */
+  #anchor(): { key: string; top: number } | null {
+    const scroller = this.renderRoot.querySelector<HTMLElement>(".scroller");
+    if (!scroller) return null;
+    const edge = scroller.getBoundingClientRect().top;
+    for (const row of this.#rowElements) {
+      const { top, bottom } = row.getBoundingClientRect();
+      if (bottom > edge) return { key: row.dataset["key"]!, top };
+    }
+    return null;
+  }
+
+  #restore({ key, top }: { key: string; top: number }): void {
+    const row = this.#rowElement(key);
+    if (row) this.#scroller.scrollTop += row.getBoundingClientRect().top - top;
+  }
+
+  #goToPlace(): void {
+    const place = this.#place;
+    this.#place = "hold";
+    const target = place === "divider" ? this.renderRoot.querySelector(".divider") : typeof place === "object" ? this.#rowElement(place.key) : null;
+    if (!target) return this.#toBottom();
+    this.pinned = false;
+    const scroller = this.#scroller;
+    const above = place === "divider" ? 64 : scroller.clientHeight / 3;
+    scroller.scrollTop += target.getBoundingClientRect().top - scroller.getBoundingClientRect().top - above;
+  }
+
+  #toBottom(): void {
+    const scroller = this.#scroller;
+    scroller.scrollTop = scroller.scrollHeight;
+  }
+
+  #stay(): void {
+    if (this.pinned && this.#toSeq === LAST) this.#toBottom();
+    this.#lookSoon();
+  }
+
+  // -- looking around
+
+  #scrolled(): void {
+    this.pinned = this.#toSeq === LAST && this.#distance <= AT_END;
+    this.#released();
+    this.#lookSoon();
+  }
+
+  #lookSoon(): void {
+    cancelAnimationFrame(this.#looking);
+    this.#looking = requestAnimationFrame(() => this.#look());
+  }
+
+  #look(): void {
+    if (!this.isConnected || !this.#begun) return;
+    const messages = visible(this.thread);
+    const span = this.#span(messages);
+    if (this.#scroller.scrollTop < NEAR) {
+      if (span.from > 0) this.#keep(up(span), messages);
+      else if (!this.thread.complete && !this.loading && !this.failed) void this.#loadOlder();
+    }
+    if (this.#toSeq !== LAST && this.#distance < NEAR) this.#keep(down(span, messages.length), messages);
+    this.#markRead(messages);
+  }
+
+  async #loadOlder(): Promise<void> {
+    this.loading = true;
+    try {
+      await this.client.loadOlder(this.thread.id);
+    } catch {
+      this.failed = true;
+    } finally {
+      this.loading = false;
+    }
+  }
+
+  #tryAgain(): void {
+    this.failed = false;
+    void this.#loadOlder();
+  }
+
+  /** Read is what was on a screen that had somebody's attention. */
+  #markRead(messages: readonly Message[]): void {
+    if (document.visibilityState !== "visible" || !document.hasFocus() || this.thread.unread === 0) return;
+    const seen = this.pinned ? messages.at(-1)?.seq : this.#lastSeqInSight();
+    if (seen) this.client.markRead(this.thread.id, Math.min(seen, Math.max(this.thread.timeline.high, this.thread.readUpTo)));
+  }
+
+  #lastSeqInSight(): number | undefined {
+    const edge = this.#scroller.getBoundingClientRect().bottom + 8;
+    const row = this.#rowElements.findLast((element) => element.dataset["seq"] && element.getBoundingClientRect().bottom <= edge);
+    return row ? Number(row.dataset["seq"]) : undefined;
+  }
+
+  #hear(message: Message): void {
+    this.heard = `${this.name}: ${snippet(message.content)}`;
+    const nobodyLooks = document.visibilityState !== "visible" || !document.hasFocus();
+    if (nobodyLooks && (this.#after === null || this.thread.readUpTo > this.#after)) this.#after = this.thread.readUpTo;
+  }
+
+  #toEnd(): void {
+    const messages = visible(this.thread);
+    this.pinned = true;
+    this.#keep(newest(messages.length), messages);
+  }
+
+  /** Go to what a reply answers, reading as far back as it takes. */
+  async #showQuoted(id: string): Promise<void> {
+    try {
+      for (let page = 0; !this.thread.timeline.find(id) && page < QUOTE_PAGES; page++) {
+        if (!(await this.client.loadOlder(this.thread.id, 100))) break;
+      }
+    } catch {
+      return this.notify(this.words.loadFailed);
+    }
+    const messages = visible(this.thread);
+    const at = messages.findIndex((message) => message.id === id);
+    if (at < 0) return this.notify(this.words.quoteGone);
+    this.#show(at, messages);
+  }
+
+  #show(at: number, messages: readonly Message[]): void {
+    const message = messages[at]!;
+    const key = message.client_message_id ?? message.id;
+    this.pinned = false;
+    this.#keep(around(at, messages.length), messages);
+    this.#place = { key };
+    this.flash = this.active = key;
+    setTimeout(() => {
+      this.flash = "";
+    }, FLASH_MS);
+  }
+
+  // -- acting on a message
+
+  #menuUnder(event: MouseEvent, message: Message): void {
+    const button = event.currentTarget as HTMLElement;
+    this.#menu(message, under(button), button.closest("article"));
+  }
+
+  #menuAt(event: MouseEvent, message: Message): void {
+    if ((event.target as HTMLElement).closest("a") || hasSelection(this.renderRoot)) return;
+    event.preventDefault();
+    this.#menu(message, { x: event.clientX, y: event.clientY }, event.currentTarget as HTMLElement);
+  }
+
+  #pressed(event: PointerEvent, message: Message): void {
+    this.#released();
+    if (event.pointerType !== "touch" || (event.target as HTMLElement).closest("button, a")) return;
+    const { clientX: x, clientY: y } = event;
+    const article = event.currentTarget as HTMLElement;
+    this.#press = setTimeout(() => this.#menu(message, { x, y }, article), LONG_PRESS_MS);
+  }
+
+  #released(): void {
+    clearTimeout(this.#press);
+  }
+
+  #menu(message: Message, spot: Spot, from: HTMLElement | null): void {
+    this.#released();
+    const menu = this.renderRoot.querySelector("doran-menu")!;
+    if (!menu.opened) void menu.open(this.words.messageActions, this.#choices(message), spot, from);
+  }
+
+  #choices(message: Message): Choice[] {
+    const { words } = this;
+    if (message.is_deleted) return [this.#deletion(message, "me")];
+    const mine = message.sender_id === this.client.userId;
+    return [
+      { label: words.reply, icon: icons.reply, act: () => this.#tell("reply", message) },
+      { label: words.copy, icon: icons.copy, act: () => void this.#copy(message) },
+      ...(mine ? [{ label: words.edit, icon: icons.edit, act: () => this.#tell("edit", message) }] : []),
+      this.#deletion(message, "me"),
+      ...(mine ? [this.#deletion(message, "everyone")] : []),
+    ];
+  }
+
+  #deletion(message: Message, scope: DeleteScope): Choice {
+    const label = scope === "me" ? this.words.deleteForMe : this.words.deleteForEveryone;
+    return { label, icon: icons.trash, danger: true, act: () => void this.#delete(message, scope) };
+  }
+
+  #tell(what: "reply" | "edit", message: Message): void {
+    this.dispatchEvent(new CustomEvent(what, { detail: message }));
+  }
+
+  async #copy(message: Message): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(message.content);
+      this.notify(this.words.copied);
+    } catch {
+      this.notify(this.words.problem.unknown);
+    }
+  }
+
+  async #delete(message: Message, scope: DeleteScope): Promise<void> {
+    const { words } = this;
+    if (scope === "everyone") {
+      const sure = await this.renderRoot.querySelector("doran-ask")!.ask({ title: words.confirmDeleteTitle, text: words.confirmDelete, yes: words.delete });
+      if (!sure) return;
+    }
+    try {
+      await this.client.delete(message, scope);
+    } catch (error) {
+      this.notify(problemText(error instanceof DoranError ? error.code : "unknown"));
+    }
+  }
+
+  /** Arrows walk from message to message; Enter opens what can be done with one. */
+  #key(event: KeyboardEvent): void {
+    const article = (event.target as HTMLElement).closest<HTMLElement>("article");
+    if (!article || event.target !== article) return;
+    const articles = [...this.renderRoot.querySelectorAll<HTMLElement>("article")];
+    const at = articles.indexOf(article);
+    const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: articles.length - 1 }[event.key];
+    if (event.key === "Enter" || event.key === " ") article.querySelector<HTMLElement>(".more")?.click();
+    else if (to !== undefined) this.#focusRow(articles[Math.max(0, to)]);
+    else return;
+    event.preventDefault();
+  }
+
+  #focusRow(article: HTMLElement | undefined): void {
+    if (!article) return;
+    this.active = article.closest("li")!.dataset["key"]!;
+    article.focus({ preventScroll: true });
+    article.scrollIntoView({ block: "nearest" });
+  }
+
+  // -- the elements
+
+  get #scroller(): HTMLElement {
+    return this.renderRoot.querySelector<HTMLElement>(".scroller")!;
+  }
+
+  get #distance(): number {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    return scrollHeight - scrollTop - clientHeight;
+  }
+
+  get #rowElements(): HTMLElement[] {
+    return [...this.renderRoot.querySelectorAll<HTMLElement>("li[data-key]")];
+  }
+
+  #rowElement(key: string): HTMLElement | null {
+    return this.renderRoot.querySelector<HTMLElement>(`li[data-key="${CSS.escape(key)}"]`);
+  }
+
+  static override styles = [
+    common,
+    css`
+      :host {
+        position: relative;
+        display: block;
+        min-height: 0;
+        min-width: 0;
+      }
+      .scroller {
+        height: 100%;
+        overflow-y: auto;
+        overflow-anchor: none;
+        overscroll-behavior: contain;
+        scrollbar-width: thin;
+        scrollbar-color: var(--scroll) transparent;
+      }
+      .content {
+        min-height: 100%;
+        display: flex;
+        flex-direction: column;
+        justify-content: flex-end;
+        padding: 1rem 1.25rem 0.75rem;
+        max-width: 60rem;
+        margin: 0 auto;
+      }
+      .top {
+        min-height: 1.5rem;
+        text-align: center;
+        font-size: 0.8125rem;
+        color: var(--ink-faint);
+      }
+      .beginning {
+        display: grid;
+        justify-items: center;
+        gap: 0.5rem;
+        padding: 1.5rem 0 0.75rem;
+        text-align: center;
+        color: var(--ink-soft);
+        font-size: 0.9375rem;
+        --size: 4rem;
+      }
+      li {
+        contain: layout style;
+        padding-block-start: 0.1875rem;
+      }
+      li.opens {
+        padding-block-start: 0.75rem;
+      }
+      .day,
+      .divider {
+        display: flex;
+        align-items: center;
+        justify-content: center;
+        gap: 0.9rem;
+        padding: 1rem 0 0.9rem;
+        font-size: 0.8125rem;
+        color: var(--ink-soft);
+      }
+      .day span {
+        padding: 0.25rem 0.85rem;
+        border-radius: 1rem;
+        background: var(--sunken);
+      }
+      .divider {
+        color: var(--accent);
+        font-weight: 600;
+      }
+      .divider::before,
+      .divider::after {
+        content: "";
+        flex: 1;
+        height: 1px;
+        background: currentColor;
+        opacity: 0.35;
+      }
+      .line {
+        display: flex;
+        align-items: flex-end;
+        gap: 0.4rem;
+        border-radius: 1rem;
+        position: relative;
+      }
+      .mine .line {
+        flex-direction: row-reverse;
+      }
+      .face {
+        width: 2.25rem;
+        flex: none;
+        align-self: flex-start;
+        margin-inline-end: 0.2rem;
+        --size: 2.25rem;
+      }
+      .bubble {
+        min-width: 0;
+        max-width: min(34rem, 74%);
+        padding: 0.55rem 0.9rem 0.6rem;
+        border-radius: 1.15rem;
+        background: var(--theirs);
+        color: var(--theirs-ink);
+        box-shadow: var(--shadow-bubble);
+        white-space: pre-wrap;
+        overflow-wrap: anywhere;
+        word-break: keep-all;
+      }
+      li:not(.mine).opens .bubble {
+        border-start-start-radius: 0.35rem;
+      }
+      .mine .bubble {
+        background: var(--mine);
+        color: var(--mine-ink);
+      }
+      .mine.opens .bubble {
+        border-start-end-radius: 0.35rem;
+      }
+      .bubble.gone {
+        background: none;
+        box-shadow: inset 0 0 0 1px var(--line);
+        color: var(--ink-faint);
+        font-size: 0.9375rem;
+      }
+      .bubble.emoji {
+        background: none;
+        box-shadow: none;
+        padding: 0.1rem 0.2rem;
+        font-size: 2.5rem;
+        line-height: 1.2;
+      }
+      .bubble.pending {
+        opacity: 0.85;
+      }
+      .bubble.refused {
+        background: var(--danger-soft);
+        color: var(--ink);
+      }
+      .bubble a {
+        color: inherit;
+        text-decoration: underline;
+        text-decoration-thickness: 1px;
+        text-underline-offset: 3px;
+        word-break: break-all;
+      }
+      .quote {
+        display: grid;
+        width: 100%;
+        min-width: 6rem;
+        text-align: start;
+        margin: 0.1rem 0 0.5rem;
+        padding: 0.35rem 0.7rem;
+        border-inline-start: 3px solid var(--accent);
+        border-radius: 0.5rem;
+        background: color-mix(in srgb, currentColor 7%, transparent);
+        font-size: 0.875rem;
+        line-height: 1.4;
+        white-space: normal;
+      }
+      .quote span {
+        overflow: hidden;
+        display: -webkit-box;
+        -webkit-box-orient: vertical;
+        -webkit-line-clamp: 2;
+        opacity: 0.85;
+      }
+      .emoji .quote {
+        color: var(--ink);
+      }
+      .meta {
+        position: relative;
+        flex: none;
+        display: flex;
+        align-items: center;
+        gap: 0.25rem;
+        padding-block-end: 0.15rem;
+        font-size: 0.75rem;
+        line-height: 1.2;
+        color: var(--meta);
+        white-space: nowrap;
+      }
+      .mark {
+        color: var(--meta);
+      }
+      .mark .icon {
+        stroke-width: 2.2;
+      }
+      .mark.read {
+        color: var(--accent);
+      }
+      .late {
+        animation: late 200ms 350ms both;
+      }
+      @keyframes late {
+        from {
+          opacity: 0;
+        }
+      }
+      .more {
+        width: 2rem;
+        height: 2rem;
+        opacity: 0;
+        align-self: center;
+      }
+      .more .icon {
+        width: 1.15rem;
+        height: 1.15rem;
+      }
+      .line:focus-visible .more,
+      .more:focus-visible {
+        opacity: 1;
+      }
+      @media (hover: hover) {
+        .line:hover .more {
+          opacity: 1;
+        }
+      }
+      @media (pointer: coarse) {
+        .more {
+          display: none;
+        }
+        .bubble {
+          -webkit-touch-callout: none;
+          user-select: none;
+          -webkit-user-select: none;
+        }
+      }
+      .refusal {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: center;
+        justify-content: flex-end;
+        gap: 0.2rem 0.6rem;
+        padding: 0.3rem 0.1rem 0;
+        font-size: 0.8125rem;
+        color: var(--danger);
+      }
+      .flash .bubble {
+        animation: flash 1.5s ease-out;
+      }
+      @keyframes flash {
+        0%,
+        40% {
+          box-shadow: 0 0 0 3px var(--accent);
+        }
+      }
+      .jump {
+        position: absolute;
+        inset-inline: 0;
+        inset-block-end: 0.9rem;
+        margin: 0 auto;
+        width: fit-content;
+        min-width: 2.75rem;
+        height: 2.75rem;
+        display: flex;
+        align-items: center;
+        justify-content: center;
+        gap: 0.4rem;
+        padding: 0 0.7rem;
+        border: 1px solid var(--line);
+        border-radius: 1.5rem;
+        background: var(--raised);
+        color: var(--accent);
+        box-shadow: var(--shadow);
+        font-size: 0.875rem;
+        font-weight: 600;
+      }
+      .jump span {
+        padding-inline-start: 0.35rem;
+      }
+      @media (max-width: 759px) {
+        .content {
+          padding-inline: 0.85rem;
+        }
+        .bubble {
+          max-width: 76%;
+        }
+      }
+    `,
+  ];
+}
+
+/** Text as text: links are elements of their own, everything stands apart from its surroundings' direction. */
+function text(content: string): TemplateResult {
+  return html`<span class="isolate" dir="auto">${tokens(content).map((token) => (token.kind === "text" ? token.text : html`<a href=${token.href} target="_blank" rel="noopener noreferrer nofollow">${token.text}</a>`))}</span>`;
+}
+
+function classes(named: Record<string, boolean>): string {
+  return Object.keys(named).filter((name) => named[name]).join(" ");
+}
+
+/** The index of the first message whose seq is not below. */
+function firstAtLeast(messages: readonly Message[], seq: number): number {
+  let [from, to] = [0, messages.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (messages[middle]!.seq < seq) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+/** Somebody is selecting text: then the browser's own menu is wanted. */
+function hasSelection(root: HTMLElement | DocumentFragment): boolean {
+  const selection = (root as unknown as { getSelection?: () => Selection | null }).getSelection?.() ?? getSelection();
+  return selection !== null && !selection.isCollapsed;
+}
+
+customElements.define("doran-timeline", DoranTimeline);

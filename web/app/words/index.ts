@@ -1,0 +1,98 @@
+/** Which language is spoken, and how it says dates and times. */
+
+import { en } from "./en.ts";
+import { ko, type Words } from "./ko.ts";
+
+export type { Words };
+
+export type Language = "ko" | "en";
+
+const CATALOGUES: Record<Language, Words> = { ko, en };
+export const LANGUAGES: readonly { readonly code: Language; readonly name: string }[] = [
+  { code: "ko", name: "한국어" },
+  { code: "en", name: "English" },
+];
+
+let spoken: Language = "ko";
+const listeners = new Set<() => void>();
+
+export function language(): Language {
+  return spoken;
+}
+
+/** The catalogue now spoken. */
+export function words(): Words {
+  return CATALOGUES[spoken];
+}
+
+export function speak(chosen: Language): void {
+  spoken = chosen;
+  for (const listener of listeners) listener();
+}
+
+export function onLanguage(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Korean if the browser prefers it to English, or prefers neither. */
+export function preferred(languages: readonly string[]): Language {
+  const known = languages.map((tag) => tag.toLowerCase().split("-")[0]).find((tag) => tag === "ko" || tag === "en");
+  return (known as Language | undefined) ?? "ko";
+}
+
+/** What a refusal means, in words for the person who sees it. */
+export function problemText(code: string): string {
+  const texts: Record<string, string> = words().problem;
+  return texts[code] ?? words().problem.unknown;
+}
+
+// -- dates and times
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = spoken + JSON.stringify(options);
+  let made = formats.get(key);
+  if (!made) formats.set(key, (made = new Intl.DateTimeFormat(spoken === "ko" ? "ko-KR" : "en", options)));
+  return made;
+}
+
+/** 오후 2:15 */
+export function clock(date: Date): string {
+  return format({ hour: "numeric", minute: "2-digit", hour12: true }).format(date);
+}
+
+/** 2026년 11월 23일 월요일 */
+export function day(date: Date): string {
+  return format({ year: "numeric", month: "long", day: "numeric", weekday: "long" }).format(date);
+}
+
+export function dayAndClock(date: Date): string {
+  return `${day(date)} ${clock(date)}`;
+}
+
+/** As short as a list needs it: a time today, else 어제, else a date. */
+export function brief(date: Date, now = new Date()): string {
+  const age = daysBetween(date, now);
+  if (age <= 0) return clock(date);
+  if (age === 1) return words().yesterday;
+  if (date.getFullYear() === now.getFullYear()) return format({ month: "short", day: "numeric" }).format(date);
+  return format({ year: "numeric", month: "numeric", day: "numeric" }).format(date);
+}
+
+/** 3분 전 */
+export function ago(date: Date, now = new Date()): string {
+  const seconds = Math.round((date.getTime() - now.getTime()) / 1000);
+  const relative = new Intl.RelativeTimeFormat(spoken, { numeric: "auto" });
+  if (seconds > -60) return relative.format(0, "minute");
+  if (seconds > -3600) return relative.format(Math.trunc(seconds / 60), "minute");
+  if (seconds > -86_400) return relative.format(Math.trunc(seconds / 3600), "hour");
+  return relative.format(Math.min(-1, -daysBetween(date, now)), "day");
+}
+
+/** Calendar days, as the person's own clock counts them. */
+export function daysBetween(earlier: Date, later: Date): number {
+  const midnight = (date: Date) => Date.UTC(date.getFullYear(), date.getMonth(), date.getDate());
+  return Math.round((midnight(later) - midnight(earlier)) / 86_400_000);
+}

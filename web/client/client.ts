@@ -1,0 +1,669 @@
+/** A person's connection to Doran: log in, hear, say, and never lose or double a message. */
+
+import { type Thread, Conversations } from "./conversations.ts";
+import { Emitter } from "./emitter.ts";
+import { DoranError } from "./errors.ts";
+import type {
+  Ack,
+  ChangesAnswer,
+  Conversation,
+  DeleteScope,
+  MarkMoved,
+  Message,
+  MyState,
+  PresenceShown,
+  ProfileChange,
+  Ready,
+  SendBody,
+  ServerFrame,
+  StateChange,
+  SyncAnswer,
+  TypingShown,
+  User,
+} from "./frames.ts";
+import { uuidv7 } from "./ids.ts";
+import { Outbox } from "./outbox.ts";
+import { People } from "./people.ts";
+import { Rest } from "./rest.ts";
+import { type Channel, Session } from "./session.ts";
+import { Socket, type Status, type WebSocketLike } from "./socket.ts";
+import type { Storage, Waiting } from "./storage.ts";
+import { TypingNotice } from "./typing.ts";
+
+export interface ClientOptions {
+  readonly storage: Storage;
+  /** Where the server is, without a trailing slash. Default: where the page came from. */
+  readonly baseUrl?: string;
+  readonly fetch?: typeof fetch;
+  readonly open?: (url: string) => WebSocketLike;
+  readonly channel?: Channel | null;
+  readonly random?: () => number;
+}
+
+export interface ClientEvents {
+  /** Logged in, or (null) out; `reason` says why it ended. */
+  session: { readonly userId: string | null; readonly reason: string };
+  status: Status;
+  /** The first sync after connecting is complete. */
+  synced: { readonly epoch: string };
+  /** Something in the list of conversations changed. */
+  conversations: { readonly ids: readonly string[] };
+  /** Something in one conversation changed: messages, marks, state, typing, or what waits. */
+  conversation: { readonly id: string };
+  /** A new message of the other person, heard live. */
+  message: { readonly conversationId: string; readonly message: Message };
+  /** A message was refused for good; it stays in `waiting` until retried or discarded. */
+  refused: Waiting;
+  /** Somebody's name or presence became known or changed. */
+  person: { readonly userId: string };
+}
+
+export interface Presence {
+  readonly online: boolean;
+  readonly lastSeenAt: string | null;
+}
+
+const SEQ_GAP_MS = 200;
+const CHANGE_GAP_MS = 1_500;
+const MARK_MS = 50;
+const TYPING_SHOWN_MS = 12_000;
+const PRESENCE_AT_ONCE = 100;
+/** A frame over 64 KiB closes the socket; what comes near goes by REST. */
+const FRAME_BYTES = 60_000;
+
+export class DoranClient extends Emitter<ClientEvents> {
+  readonly rest: Rest;
+  readonly people: People;
+  readonly #session: Session;
+  readonly #socket: Socket;
+  readonly #outbox: Outbox;
+  readonly #typing: TypingNotice;
+  readonly #storage: Storage;
+  readonly #conversations = new Conversations();
+  readonly #presence = new Map<string, Presence>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** Marks said on this socket, and conversations whose changes are being asked for. */
+  readonly #claims = new Set<string>();
+  readonly #asking = new Set<string>();
+  #epoch: string | null = null;
+  #stateSeq = 0;
+  #synced = false;
+  #stopListening: (() => void) | null = null;
+
+  constructor(options: ClientOptions) {
+    super();
+    const baseUrl = options.baseUrl ?? "";
+    const fetchIt = options.fetch ?? ((input, init) => fetch(input, init));
+    this.#storage = options.storage;
+    this.#session = new Session({
+      baseUrl,
+      storage: options.storage,
+      fetch: fetchIt,
+      channel: options.channel === undefined ? browserChannel() : options.channel,
+      onEnded: (reason) => this.#ended(reason),
+    });
+    const token = (rejected?: string) => this.#session.token(rejected);
+    this.rest = new Rest({ baseUrl, fetch: fetchIt, token });
+    this.people = new People((id) => this.rest.user(id), (userId) => this.emit("person", { userId }));
+    this.#socket = new Socket({
+      url: socketUrl(baseUrl),
+      token,
+      tokenStaleAt: () => this.#session.staleAt,
+      open: options.open ?? ((url) => new WebSocket(url)),
+      ...(options.random ? { random: options.random } : {}),
+    });
+    this.#outbox = new Outbox({
+      storage: options.storage,
+      online: () => this.#socket.online,
+      send: (id, body) => this.#sendOnce(id, body),
+      onAccepted: (message) => this.#hearMessage(message),
+      onChanged: (id) => this.#waitingChanged(id),
+      onRefused: (entry) => this.emit("refused", entry),
+    });
+    this.#typing = new TypingNotice((conversationId, isTyping) => {
+      this.#socket.say({ type: "typing", conversation_id: conversationId, is_typing: isTyping });
+    });
+    this.#socket.on("status", (status) => this.#statusChanged(status));
+    this.#socket.on("ready", (frame) => void this.#ready(frame));
+    this.#socket.on("frame", (frame) => this.#hear(frame));
+  }
+
+  // -- who I am
+
+  get userId(): string | null {
+    return this.#session.userId;
+  }
+
+  get sessionId(): string | null {
+    return this.#session.sessionId;
+  }
+
+  get status(): Status {
+    return this.#socket.status;
+  }
+
+  /** The list on the screen is what the server has. */
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  /** Take up the session this browser has kept; false if one has to log in. */
+  async restore(): Promise<boolean> {
+    if (!(await this.#session.restore())) return false;
+    this.#begin();
+    return true;
+  }
+
+  async signUp(body: { username: string; password: string; display_name?: string; invite_code?: string }): Promise<User> {
+    return this.rest.signUp(body);
+  }
+
+  async logIn(username: string, password: string, deviceName?: string): Promise<void> {
+    const answer = await this.rest.logIn({ username, password, ...(deviceName ? { device_name: deviceName } : {}) });
+    await this.#session.begin(answer);
+    this.#begin();
+  }
+
+  /** Ends the session here and on the server, and forgets everything, also what waits. */
+  async logOut(): Promise<void> {
+    const userId = this.userId;
+    this.#leave();
+    if (userId) await this.#storage.forgetAll(userId).catch(() => undefined);
+    await this.#session.end();
+    this.emit("session", { userId: null, reason: "logged_out" });
+  }
+
+  connect(): void {
+    this.#socket.start();
+  }
+
+  /** Leave without logging out. */
+  disconnect(): void {
+    this.#leave();
+    this.#session.close();
+  }
+
+  // -- conversations
+
+  /** Pinned first (latest pin on top), then by newest activity. */
+  get conversations(): Thread[] {
+    return this.#conversations.all().sort(byPinAndActivity);
+  }
+
+  conversation(id: string): Thread | undefined {
+    return this.#conversations.get(id);
+  }
+
+  /** My conversation with a person, made if there is none yet. */
+  async openWith(userId: string): Promise<Thread> {
+    const thread = this.#conversations.withPeer(userId);
+    if (thread) return thread;
+    const view = await this.rest.openConversation(userId);
+    await this.#adopt(view.id);
+    return this.#conversations.get(view.id)!;
+  }
+
+  /** One page further back. False when there is nothing older. */
+  async loadOlder(id: string, pageSize = 50): Promise<boolean> {
+    const thread = this.#conversations.get(id);
+    if (!thread || thread.complete || thread.timeline.low === 0) return false;
+    const { low } = thread.timeline;
+    const page = await this.rest.messages(id, { beforeSeq: low, pageSize });
+    if (thread.timeline.low !== low) return !thread.complete;
+    thread.timeline.prepend(page.results);
+    this.emit("conversation", { id });
+    return !thread.complete;
+  }
+
+  async changeState(id: string, change: StateChange): Promise<void> {
+    const thread = this.#conversations.get(id);
+    if (!thread) return;
+    const before = thread.me;
+    thread.presume(presumption(change));
+    this.#changed(id);
+    try {
+      this.#meet(await this.rest.changeState(id, change));
+    } catch (error) {
+      thread.presume(before);
+      this.#changed(id);
+      throw error;
+    }
+  }
+
+  // -- messages
+
+  /** Show, keep and send. Returns the id under which it is known until the server has answered, and after. */
+  send(conversationId: string, content: string, { replyTo = null }: { replyTo?: string | null } = {}): string {
+    const entry: Waiting = {
+      clientMessageId: uuidv7(),
+      userId: this.#requireUser(),
+      conversationId,
+      content,
+      messageType: "text",
+      replyTo,
+      createdAt: Date.now(),
+      problem: null,
+    };
+    this.#typing.sent(conversationId);
+    this.#outbox.add(entry);
+    return entry.clientMessageId;
+  }
+
+  retry(clientMessageId: string): void {
+    this.#outbox.retry(clientMessageId);
+  }
+
+  discard(clientMessageId: string): void {
+    this.#outbox.discard(clientMessageId);
+  }
+
+  /** On the way over the wire right now (as opposed to waiting for a connection). */
+  isSending(clientMessageId: string): boolean {
+    return this.#outbox.isSending(clientMessageId);
+  }
+
+  /** How many messages have no answer yet. */
+  get waitingCount(): number {
+    return this.#outbox.size;
+  }
+
+  async edit(message: Message, content: string): Promise<void> {
+    this.#hearMessage(await this.rest.edit(message.id, content));
+  }
+
+  async delete(message: Message, scope: DeleteScope): Promise<void> {
+    const tombstone = await this.rest.delete(message.id, scope);
+    this.#hearMessage(tombstone?.id ? tombstone : { ...message, content: "", is_deleted: true });
+  }
+
+  /** Everything up to here is on a screen that somebody looks at. */
+  markRead(conversationId: string, upToSeq: number): void {
+    const thread = this.#conversations.get(conversationId);
+    if (!thread || upToSeq <= thread.readUpTo) return;
+    thread.claimed.read = upToSeq;
+    this.#claimSoon(thread);
+    this.#changed(conversationId);
+  }
+
+  /** The writer's hand moved (or rests, or left). Throttled; call it at every key. */
+  typing(conversationId: string, isTyping = true): void {
+    this.#typing.note(conversationId, isTyping);
+  }
+
+  presence(userId: string): Presence | undefined {
+    return this.#presence.get(userId);
+  }
+
+  /** The machine woke up or the network came back. */
+  check(): void {
+    this.#socket.check();
+  }
+
+  // -- people
+
+  async changeProfile(change: ProfileChange): Promise<User> {
+    const user = await this.rest.changeProfile(change);
+    this.people.learn(user);
+    return user;
+  }
+
+  // -- coming and going
+
+  #begin(): void {
+    const userId = this.#requireUser();
+    this.emit("session", { userId, reason: "" });
+    void this.#outbox.load(userId).then(() => this.#outbox.flush());
+    this.#stopListening ??= listenToTheMachine(() => this.check());
+    this.connect();
+  }
+
+  #ended(reason: string): void {
+    this.#leave();
+    this.emit("session", { userId: null, reason });
+  }
+
+  #leave(): void {
+    this.#stopListening?.();
+    this.#stopListening = null;
+    this.#socket.stop();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    this.#outbox.clear();
+    this.#forgetStore();
+    this.people.clear();
+    this.#presence.clear();
+    this.#epoch = null;
+  }
+
+  #statusChanged(status: Status): void {
+    if (status.connection !== "online") this.#lostTouch();
+    this.emit("status", status);
+  }
+
+  /** What only a live socket can tell is no longer known. */
+  #lostTouch(): void {
+    this.#synced = false;
+    this.#claims.clear();
+    this.#presence.clear();
+    for (const thread of this.#conversations.all()) {
+      thread.peerIsTyping = false;
+      this.#forgetTimer(`typing ${thread.id}`);
+      this.#forgetTimer(`gap ${thread.id}`);
+    }
+  }
+
+  async #ready(frame: Ready): Promise<void> {
+    if (this.#epoch !== null && this.#epoch !== frame.epoch) this.#forgetStore();
+    this.#epoch = frame.epoch;
+    void this.#outbox.load(frame.user_id).then(() => this.#outbox.flush());
+    try {
+      await this.#sync();
+    } catch {
+      if (this.#socket.online) this.#setTimer("sync", CHANGE_GAP_MS, () => void this.#ready(frame));
+    }
+  }
+
+  // -- catching up
+
+  /** Ask what differs, page after page, until nothing does. */
+  async #sync(): Promise<void> {
+    for (let more = true; more; ) {
+      const known = this.#conversations.known();
+      const answer = await this.#socket.ask<SyncAnswer>({
+        type: "sync",
+        known,
+        state_since: this.#stateSeq,
+        ...(this.#epoch ? { epoch: this.#epoch } : {}),
+      });
+      more = this.#apply(answer) && answer.has_more;
+    }
+    this.#synced = true;
+    this.emit("synced", { epoch: this.#epoch ?? "" });
+    this.#watchPresence(this.#conversations.all().map(({ peerId }) => peerId));
+    for (const thread of this.#conversations.all()) this.#afterChange(thread);
+  }
+
+  /** False if the answer brought nothing, so that asking again would bring nothing either. */
+  #apply(answer: SyncAnswer): boolean {
+    if (answer.reset) this.#forgetStore();
+    this.#epoch = answer.epoch;
+    this.#stateSeq = answer.state_seq;
+    for (const line of answer.conversations) {
+      if (this.#conversations.takeOver(line)) void this.#askChanges(line.id);
+      this.#settleSent(line.changes.results ?? []);
+      this.#refreshWaiting(line.id);
+    }
+    this.#announce(answer.conversations.map(({ id }) => id));
+    return answer.conversations.length > 0;
+  }
+
+  /** Read on from the mark until the conversation is whole. */
+  async #askChanges(id: string): Promise<void> {
+    if (this.#asking.has(id)) return;
+    this.#asking.add(id);
+    try {
+      while (await this.#askOnePage(id));
+    } catch {
+      if (this.#socket.online) this.#setTimer(`gap ${id}`, CHANGE_GAP_MS, () => void this.#askChanges(id));
+    } finally {
+      this.#asking.delete(id);
+    }
+  }
+
+  async #askOnePage(id: string): Promise<boolean> {
+    const thread = this.#conversations.get(id);
+    if (!thread) return false;
+    const answer = await this.#socket.ask<ChangesAnswer>({ type: "changes", conversation_id: id, since: thread.timeline.mark });
+    if (answer.reset) {
+      await this.#adopt(id, true);
+      return false;
+    }
+    thread.timeline.catchUp(answer);
+    this.#settleSent(answer.results ?? []);
+    this.#afterChange(thread);
+    this.#changed(id);
+    return answer.has_more === true;
+  }
+
+  /** Read a conversation as a whole: one we have never seen, or one whose mark the server does not know. */
+  async #adopt(id: string, anew = false): Promise<void> {
+    const view = await this.rest.conversation(id);
+    const isNew = this.#conversations.meet(view);
+    const thread = this.#conversations.get(id)!;
+    if (isNew || anew || thread.timeline.low === 0) thread.timeline.begin(view.messages ?? [], view.change_seq);
+    this.#refreshWaiting(id);
+    if (isNew) this.#watchPresence([thread.peerId]);
+    this.#afterChange(thread);
+    this.#announce([id]);
+  }
+
+  #forgetStore(): void {
+    this.#conversations.clear();
+    this.#stateSeq = 0;
+    this.#synced = false;
+    this.emit("conversations", { ids: [] });
+  }
+
+  // -- hearing
+
+  #hear(frame: ServerFrame): void {
+    switch (frame.type) {
+      case "chat_message":
+        return this.#hearLive(frame.message);
+      case "message_updated":
+      case "message_deleted":
+      case "ack":
+        return this.#hearMessage(frame.message);
+      case "message_delivered":
+      case "message_read":
+        return this.#hearMark(frame);
+      case "typing":
+        return this.#hearTyping(frame);
+      case "presence":
+        return this.#hearPresence(frame);
+      case "conversation_created":
+      case "conversation_updated":
+        return this.#meet(frame.conversation);
+    }
+  }
+
+  #hearLive(message: Message): void {
+    this.#hearMessage(message);
+    if (message.sender_id === this.userId) return;
+    this.#showTyping(message.conversation_id, false);
+    this.emit("message", { conversationId: message.conversation_id, message });
+  }
+
+  #hearMessage(message: Message): void {
+    const id = message.conversation_id;
+    this.#settleSent([message]);
+    const thread = this.#conversations.get(id);
+    if (!thread) return void this.#adopt(id).catch(() => undefined);
+    thread.timeline.hear(message);
+    if (message.sender_id === this.userId) thread.moveMark(message.sender_id, "read", message.seq);
+    this.#afterChange(thread);
+    this.#announce([id]);
+  }
+
+  #hearMark(frame: MarkMoved): void {
+    const thread = this.#conversations.get(frame.conversation_id);
+    if (!thread) return;
+    thread.moveMark(frame.user_id, frame.type === "message_read" ? "read" : "delivered", frame.up_to_seq);
+    this.#changed(thread.id);
+  }
+
+  #hearTyping(frame: TypingShown): void {
+    if (frame.user_id !== this.userId) this.#showTyping(frame.conversation_id, frame.is_typing);
+  }
+
+  #showTyping(id: string, isTyping: boolean): void {
+    const thread = this.#conversations.get(id);
+    this.#forgetTimer(`typing ${id}`);
+    if (isTyping) this.#setTimer(`typing ${id}`, TYPING_SHOWN_MS, () => this.#showTyping(id, false));
+    if (!thread || thread.peerIsTyping === isTyping) return;
+    thread.peerIsTyping = isTyping;
+    this.#changed(id);
+  }
+
+  #hearPresence(frame: PresenceShown): void {
+    this.#presence.set(frame.user_id, { online: frame.online, lastSeenAt: frame.last_seen_at });
+    this.emit("person", { userId: frame.user_id });
+  }
+
+  #meet(view: Conversation): void {
+    const isNew = this.#conversations.meet(view);
+    const thread = this.#conversations.get(view.id)!;
+    if (isNew) {
+      this.#watchPresence([thread.peerId]);
+      this.#refreshWaiting(view.id);
+    }
+    if (thread.timeline.low === 0) this.#beginOrAsk(thread, view);
+    this.#afterChange(thread);
+    this.#announce([view.id]);
+  }
+
+  /** A conversation that nothing was said in needs no question. */
+  #beginOrAsk(thread: Thread, view: Conversation): void {
+    if (view.last_seq === 0) thread.timeline.begin([], view.change_seq);
+    else void this.#adopt(thread.id).catch(() => undefined);
+  }
+
+  // -- after a change: holes and marks
+
+  #afterChange(thread: Thread): void {
+    if (!this.#synced) return;
+    this.#mendGap(thread);
+    if (thread.timeline.high > Math.max(thread.me.last_delivered_seq, thread.claimed.delivered)) {
+      thread.claimed.delivered = thread.timeline.high;
+      this.#claimSoon(thread);
+    } else if (thread.claimed.read > thread.me.last_read_seq || thread.claimed.delivered > thread.me.last_delivered_seq) {
+      this.#claimSoon(thread);
+    }
+  }
+
+  /** Frames may overtake each other for a moment; what is still missing then is asked for. */
+  #mendGap(thread: Thread): void {
+    const { timeline } = thread;
+    const hole = timeline.low > 0 && timeline.high < thread.lastSeq;
+    const key = `gap ${thread.id}`;
+    if (!hole && !timeline.gap) return this.#forgetTimer(key);
+    if (!this.#timers.has(key)) this.#setTimer(key, hole ? SEQ_GAP_MS : CHANGE_GAP_MS, () => void this.#askChanges(thread.id));
+  }
+
+  /** Marks are cumulative, so those of a moment are said as one; each is said once per socket. */
+  #claimSoon(thread: Thread): void {
+    const key = `claim ${thread.id}`;
+    if (!this.#timers.has(key)) this.#setTimer(key, MARK_MS, () => this.#claim(thread));
+  }
+
+  #claim(thread: Thread): void {
+    const { claimed, me, id } = thread;
+    const read = claimed.read > me.last_read_seq;
+    const upTo = read ? claimed.read : claimed.delivered;
+    if (read) this.#claimOnce(`read ${id} ${upTo}`, { type: "mark_as_read", conversation_id: id, up_to_seq: upTo });
+    const known = Math.max(me.last_delivered_seq, claimed.read);
+    if (claimed.delivered > known) {
+      this.#claimOnce(`delivered ${id} ${claimed.delivered}`, { type: "mark_as_delivered", conversation_id: id, up_to_seq: claimed.delivered });
+    }
+  }
+
+  #claimOnce(key: string, frame: { type: "mark_as_read" | "mark_as_delivered"; conversation_id: string; up_to_seq: number }): void {
+    if (!this.#claims.has(key) && this.#socket.say(frame)) this.#claims.add(key);
+  }
+
+  // -- the outbox
+
+  async #sendOnce(conversationId: string, body: SendBody): Promise<Message> {
+    if (new TextEncoder().encode(body.content).length > FRAME_BYTES) return this.rest.send(conversationId, body);
+    const ack = await this.#socket.ask<Ack>({ type: "chat_message", conversation_id: conversationId, ...body });
+    return ack.message;
+  }
+
+  /** My own message seen on the server: its copy in the outbox has done its duty. */
+  #settleSent(messages: readonly Message[]): void {
+    for (const { sender_id, client_message_id } of messages) {
+      if (client_message_id && sender_id === this.userId) this.#outbox.settle(client_message_id);
+    }
+  }
+
+  #waitingChanged(id: string): void {
+    this.#refreshWaiting(id);
+    this.#changed(id);
+  }
+
+  #refreshWaiting(id: string): void {
+    const thread = this.#conversations.get(id);
+    if (thread) thread.waiting = this.#outbox.of(id);
+  }
+
+  // -- small things
+
+  #watchPresence(userIds: readonly string[]): void {
+    for (let from = 0; from < userIds.length; from += PRESENCE_AT_ONCE) {
+      this.#socket.say({ type: "presence", user_ids: userIds.slice(from, from + PRESENCE_AT_ONCE) });
+    }
+  }
+
+  #changed(id: string): void {
+    this.#announce([id]);
+  }
+
+  #announce(ids: readonly string[]): void {
+    this.emit("conversations", { ids });
+    for (const id of ids) this.emit("conversation", { id });
+  }
+
+  #requireUser(): string {
+    if (!this.userId) throw new DoranError("not_authenticated", { status: 401 });
+    return this.userId;
+  }
+
+  #setTimer(name: string, after: number, then: () => void): void {
+    this.#forgetTimer(name);
+    const run = () => {
+      this.#timers.delete(name);
+      then();
+    };
+    this.#timers.set(name, setTimeout(run, after));
+  }
+
+  #forgetTimer(name: string): void {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+}
+
+function byPinAndActivity(a: Thread, b: Thread): number {
+  const pins = (b.me.pinned_at ?? "").localeCompare(a.me.pinned_at ?? "");
+  return pins || b.updatedAt.localeCompare(a.updatedAt) || a.id.localeCompare(b.id);
+}
+
+/** What the screen shows until the server's answer to a change of state. */
+function presumption({ pinned, ...rest }: StateChange): Partial<MyState> {
+  return pinned === undefined ? rest : { ...rest, pinned_at: pinned ? new Date().toISOString() : null };
+}
+
+function socketUrl(baseUrl: string): string {
+  const url = new URL(`${baseUrl}/ws/`, globalThis.location?.href ?? "http://localhost");
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}
+
+function browserChannel(): Channel | null {
+  return typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("doran");
+}
+
+/** Where there is a window: the network's return and the screen's waking are reasons to look at once. */
+function listenToTheMachine(look: () => void): () => void {
+  const target = globalThis.window;
+  if (!target) return () => undefined;
+  const shown = () => document.visibilityState === "visible" && look();
+  target.addEventListener("online", look);
+  target.addEventListener("offline", look);
+  document.addEventListener("visibilitychange", shown);
+  return () => {
+    target.removeEventListener("online", look);
+    target.removeEventListener("offline", look);
+    document.removeEventListener("visibilitychange", shown);
+  };
+}

@@ -1,0 +1,138 @@
+/** What this device knows of my conversations: summaries, marks, timelines, and what still waits to be sent. */
+
+import type { ChangedConversation, Conversation, Marks, Message, MyState } from "./frames.ts";
+import type { Waiting } from "./storage.ts";
+import { Timeline } from "./timeline.ts";
+
+/** One conversation as a screen needs it. */
+export class Thread {
+  readonly id: string;
+  readonly timeline = new Timeline();
+  /** My messages that are not yet, or will never be, on the server; in the order they were written. */
+  waiting: readonly Waiting[] = [];
+  peerIsTyping = false;
+  /** What I claimed and the server may not know yet. */
+  readonly claimed = { delivered: 0, read: 0 };
+  #view: Conversation;
+
+  constructor(view: Conversation) {
+    this.id = view.id;
+    this.#view = view;
+  }
+
+  get peerId(): string {
+    return this.#view.peer.user_id;
+  }
+
+  get peer(): Marks {
+    return this.#view.peer;
+  }
+
+  get me(): MyState {
+    return this.#view.me;
+  }
+
+  get isActive(): boolean {
+    return this.#view.is_active;
+  }
+
+  get lastSeq(): number {
+    return Math.max(this.#view.last_seq, this.timeline.newest?.seq ?? 0);
+  }
+
+  get lastMessage(): Message | null {
+    return this.timeline.newest ?? this.#view.last_message;
+  }
+
+  /** When something last happened here, for sorting. */
+  get updatedAt(): string {
+    const newest = this.lastMessage?.created_at ?? "";
+    return newest > this.#view.updated_at ? newest : this.#view.updated_at;
+  }
+
+  get readUpTo(): number {
+    return Math.max(this.me.last_read_seq, this.claimed.read);
+  }
+
+  /** Arithmetic on marks: a send moves its author's own mark, so everything after it is the other's. */
+  get unread(): number {
+    return Math.max(0, this.lastSeq - Math.max(this.readUpTo, this.me.hidden_before_seq));
+  }
+
+  /** Everything there is to show is held. */
+  get complete(): boolean {
+    return this.timeline.low > 0 && this.timeline.low <= Math.max(1, this.me.hidden_before_seq + 1);
+  }
+
+  /** The server's newest word on the conversation. It never takes back a mark. */
+  summarize(view: Conversation): void {
+    const { me, peer } = this.#view;
+    this.#view = { ...view, me: { ...view.me, ...furthest(me, view.me) }, peer: { ...view.peer, ...furthest(peer, view.peer) } };
+  }
+
+  moveMark(userId: string, kind: "delivered" | "read", upTo: number): void {
+    const moved = kind === "read" ? { last_delivered_seq: upTo, last_read_seq: upTo } : { last_delivered_seq: upTo, last_read_seq: 0 };
+    if (userId === this.peerId) this.#view = { ...this.#view, peer: { ...this.peer, ...furthest(this.peer, moved) } };
+    else this.#view = { ...this.#view, me: { ...this.me, ...furthest(this.me, moved) } };
+  }
+
+  /** Show a change of my own state before the server has confirmed it. */
+  presume(change: Partial<MyState>): void {
+    this.#view = { ...this.#view, me: { ...this.me, ...change } };
+  }
+}
+
+type TwoMarks = Pick<Marks, "last_delivered_seq" | "last_read_seq">;
+
+function furthest(a: TwoMarks, b: TwoMarks): TwoMarks {
+  return {
+    last_delivered_seq: Math.max(a.last_delivered_seq, b.last_delivered_seq),
+    last_read_seq: Math.max(a.last_read_seq, b.last_read_seq),
+  };
+}
+
+/** All threads of the person logged in. */
+export class Conversations {
+  readonly #threads = new Map<string, Thread>();
+
+  get(id: string): Thread | undefined {
+    return this.#threads.get(id);
+  }
+
+  all(): Thread[] {
+    return [...this.#threads.values()];
+  }
+
+  withPeer(userId: string): Thread | undefined {
+    return this.all().find((thread) => thread.peerId === userId);
+  }
+
+  /** What a `sync` question says: how far each conversation has been applied. */
+  known(): Record<string, number> {
+    return Object.fromEntries(this.all().map(({ id, timeline }) => [id, timeline.mark]));
+  }
+
+  /** Take over a summary; true if the conversation was new. */
+  meet(view: Conversation): boolean {
+    const thread = this.#threads.get(view.id);
+    if (thread) thread.summarize(view);
+    else this.#threads.set(view.id, new Thread(view));
+    return !thread;
+  }
+
+  /** Take over one line of a `sync` answer. True if more changes must be asked for. */
+  takeOver(line: ChangedConversation): boolean {
+    const isNew = this.meet(line);
+    const { timeline } = this.#threads.get(line.id)!;
+    if (isNew || line.changes.reset || timeline.low === 0) {
+      timeline.begin(line.changes.results ?? [], Math.max(line.change_seq, line.changes.next_since ?? 0));
+      return false;
+    }
+    timeline.catchUp(line.changes);
+    return line.changes.has_more === true;
+  }
+
+  clear(): void {
+    this.#threads.clear();
+  }
+}

@@ -1,0 +1,164 @@
+/** The REST calls of the contract, each one function; a stale access token is renewed once. */
+
+import { DoranError, refusal } from "./errors.ts";
+import type {
+  BlockInfo,
+  ChangesPage,
+  Conversation,
+  DeleteScope,
+  Message,
+  Page,
+  ProfileChange,
+  Receipt,
+  SendBody,
+  SessionInfo,
+  StateChange,
+  TokenAnswer,
+  User,
+} from "./frames.ts";
+
+export interface RestOptions {
+  readonly baseUrl: string;
+  readonly fetch: typeof fetch;
+  /** A usable access token; given the rejected one, a newer. */
+  readonly token: (rejected?: string) => Promise<string>;
+}
+
+interface Call {
+  readonly method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  readonly body?: object;
+  readonly anonymous?: boolean;
+}
+
+const ANSWER_MS = 20_000;
+
+export class Rest {
+  readonly #options: RestOptions;
+
+  constructor(options: RestOptions) {
+    this.#options = options;
+  }
+
+  // -- people and sessions
+
+  signUp(body: { username: string; password: string; display_name?: string; invite_code?: string }): Promise<User> {
+    return this.#call("core/users/", { method: "POST", body, anonymous: true });
+  }
+
+  logIn(body: { username: string; password: string; device_name?: string }): Promise<TokenAnswer> {
+    return this.#call("core/tokens/", { method: "POST", body, anonymous: true });
+  }
+
+  me(): Promise<User> {
+    return this.#call("core/users/me/");
+  }
+
+  changeProfile(body: ProfileChange): Promise<User> {
+    return this.#call("core/users/me/", { method: "PATCH", body });
+  }
+
+  user(id: string): Promise<User> {
+    return this.#call(`core/users/${encodeURIComponent(id)}/`);
+  }
+
+  async findPerson(username: string): Promise<User | null> {
+    const page = await this.#call<Page<User>>(`core/users/?username=${encodeURIComponent(username)}`);
+    return page.results[0] ?? null;
+  }
+
+  async sessions(): Promise<readonly SessionInfo[]> {
+    return (await this.#call<Page<SessionInfo>>("core/sessions/")).results;
+  }
+
+  endSession(id: string): Promise<void> {
+    return this.#call(`core/sessions/${encodeURIComponent(id)}/`, { method: "DELETE" });
+  }
+
+  async blocks(): Promise<readonly BlockInfo[]> {
+    return (await this.#call<Page<BlockInfo>>("core/blocks/")).results;
+  }
+
+  block(userId: string): Promise<void> {
+    return this.#call(`core/blocks/${encodeURIComponent(userId)}/`, { method: "PUT" });
+  }
+
+  unblock(userId: string): Promise<void> {
+    return this.#call(`core/blocks/${encodeURIComponent(userId)}/`, { method: "DELETE" });
+  }
+
+  // -- conversations
+
+  openConversation(participantId: string): Promise<Conversation> {
+    return this.#call("chat/conversations/", { method: "POST", body: { participant_id: participantId } });
+  }
+
+  conversation(id: string): Promise<Conversation> {
+    return this.#call(`chat/conversations/${encodeURIComponent(id)}/`);
+  }
+
+  changeState(id: string, body: StateChange): Promise<Conversation> {
+    return this.#call(`chat/conversations/${encodeURIComponent(id)}/`, { method: "PATCH", body });
+  }
+
+  messages(id: string, at: { beforeSeq?: number; afterSeq?: number; pageSize?: number } = {}): Promise<Page<Message>> {
+    const query = new URLSearchParams({ page_size: String(at.pageSize ?? 50) });
+    if (at.beforeSeq !== undefined) query.set("before_seq", String(at.beforeSeq));
+    if (at.afterSeq !== undefined) query.set("after_seq", String(at.afterSeq));
+    return this.#call(`chat/conversations/${encodeURIComponent(id)}/messages/?${query}`);
+  }
+
+  changes(id: string, since: number): Promise<ChangesPage> {
+    return this.#call(`chat/conversations/${encodeURIComponent(id)}/changes/?since=${since}`);
+  }
+
+  send(id: string, body: SendBody): Promise<Message> {
+    return this.#call(`chat/conversations/${encodeURIComponent(id)}/messages/send/`, { method: "POST", body });
+  }
+
+  edit(messageId: string, content: string): Promise<Message> {
+    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/`, { method: "PATCH", body: { content } });
+  }
+
+  delete(messageId: string, scope: DeleteScope): Promise<Message | undefined> {
+    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/?for=${scope}`, { method: "DELETE" });
+  }
+
+  markRead(messageId: string): Promise<Receipt> {
+    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/read/`, { method: "POST" });
+  }
+
+  markDelivered(messageId: string): Promise<Receipt> {
+    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/delivered/`, { method: "POST" });
+  }
+
+  // -- the one door
+
+  async #call<Answer>(path: string, call: Call = {}): Promise<Answer> {
+    const token = call.anonymous ? undefined : await this.#options.token();
+    let response = await this.#fetch(path, call, token);
+    if (response.status === 401 && token !== undefined) {
+      response = await this.#fetch(path, call, await this.#options.token(token));
+    }
+    if (!response.ok) throw await refusal(response);
+    return (response.status === 204 ? undefined : await response.json()) as Answer;
+  }
+
+  async #fetch(path: string, { method = "GET", body }: Call, token?: string): Promise<Response> {
+    const headers: Record<string, string> = { Accept: "application/json" };
+    if (body) headers["Content-Type"] = "application/json";
+    if (token) headers["Authorization"] = `Bearer ${token}`;
+    const { baseUrl, fetch } = this.#options;
+    try {
+      return await fetch(`${baseUrl}/api/${path}`, {
+        method,
+        headers,
+        cache: "no-store",
+        credentials: "omit",
+        signal: AbortSignal.timeout(ANSWER_MS),
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      });
+    } catch {
+      throw new DoranError("network");
+    }
+  }
+}
