@@ -120,9 +120,7 @@ class HiddenMessage(models.Model):
     state_seq = models.BigIntegerField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["conversation", "user_id", "seq"], name="hidden_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["conversation", "user_id", "seq"], name="hidden_once")]
 
 
 class DeliveryReceipt(models.Model):
@@ -140,9 +138,7 @@ class DeliveryReceipt(models.Model):
     timestamp = models.DateTimeField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["message", "user_id"], name="receipt_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["message", "user_id"], name="receipt_once")]
 
 
 class Person(models.Model):
@@ -164,9 +160,15 @@ class Block(models.Model):
     blocked_user_id = user_id_field(db_index=True)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["user_id", "blocked_user_id"], name="chat_block_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["user_id", "blocked_user_id"], name="chat_block_once")]
+
+
+class EndedSession(models.Model):
+    """A session of core that ended while access tokens of it may still look valid."""
+
+    session_id = user_id_field(primary_key=True)
+    user_id = user_id_field()
+    ended_at = models.DateTimeField(db_index=True)
 
 
 class Outbox(AbstractOutbox):
@@ -174,10 +176,7 @@ class Outbox(AbstractOutbox):
 
 
 class Inbox(AbstractInbox):
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["event_id", "subscription"], name="chat_inbox_once")
-        ]
+    pass
 
 
 class DeadLetter(AbstractDeadLetter):

@@ -208,9 +208,7 @@ PRODUCERS: Final[Mapping[str, tuple[type[Event], ...]]] = {
     ),
     "ai": (AiMessageGenerated, AiJobCompleted, AiJobFailed),
 }
-EVENTS: Final[Mapping[str, type[Event]]] = {
-    event.NAME: event for events in PRODUCERS.values() for event in events
-}
+EVENTS: Final[Mapping[str, type[Event]]] = {event.NAME: event for events in PRODUCERS.values() for event in events}
 
 
 class Envelope(msgspec.Struct, frozen=True):

@@ -96,17 +96,38 @@ _MANY = _whole(1, 10_000_000)
 
 _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
     "deployment": (
-        ("mode", "development", "development or production; production refuses unsafe settings", _one_of("development", "production")),
+        (
+            "mode",
+            "development",
+            "development or production; production refuses unsafe settings",
+            _one_of("development", "production"),
+        ),
         ("services", "core,chat,ai", "the services that run in this process", _services),
         ("data", "data", "the folder of databases, keys and secrets of a deployment on one machine", Path),
         ("host", "127.0.0.1", "the address to listen on", str),
         ("port", "8000", "the port to listen on", _whole(0, 65535)),
-        ("public_url", "", "where people reach this deployment, such as https://chat.example.com; http://host:port if empty", str),
+        (
+            "public_url",
+            "",
+            "where people reach this deployment, such as https://chat.example.com; http://host:port if empty",
+            str,
+        ),
         ("allowed_hosts", "", "host names this deployment answers to, beside its own address and public_url", _words),
-        ("allowed_origins", "", "web origins, beside our own, whose pages may call and connect, such as https://shop.example.com", _words),
+        (
+            "allowed_origins",
+            "",
+            "web origins, beside our own, whose pages may call and connect, such as https://shop.example.com",
+            _words,
+        ),
         ("trusted_proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed", _words),
         ("core_url", "", "where core answers if it does not run in this process", str),
-        ("secret_key", "", "at least 32 random characters that seal what is stored secretly; made in the data folder if empty", str, True),
+        (
+            "secret_key",
+            "",
+            "at least 32 random characters that seal what is stored secretly; made in the data folder if empty",
+            str,
+            True,
+        ),
         ("fault", "", "tests only: die at a named fault point, as name:n", _fault),
     ),
     "databases": (
@@ -154,22 +175,53 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
     "conversations": (
         ("content_limit", "4000", "characters in a message", _whole(1, 20_000)),
         ("edit_seconds", "86400", "how long an author may edit a message; 0 means never", _seconds(0, 100 * _YEAR)),
-        ("delete_seconds", "86400", "how long an author may delete for everyone; 0 means never", _seconds(0, 100 * _YEAR)),
-        ("undelivered_seconds", "10", "wait for a device of the recipient before saying message.undelivered", _seconds(0, 86_400)),
+        (
+            "delete_seconds",
+            "86400",
+            "how long an author may delete for everyone; 0 means never",
+            _seconds(0, 100 * _YEAR),
+        ),
+        (
+            "undelivered_seconds",
+            "10",
+            "wait for a device of the recipient before saying message.undelivered",
+            _seconds(0, 86_400),
+        ),
     ),
     "sockets": (
-        ("heartbeat", "25", "seconds between heartbeats; a socket silent for more than two is closed", _whole(1, 600)),
+        (
+            "heartbeat",
+            "25",
+            "seconds between pings; a socket that answers none for as long again is closed",
+            _whole(1, 600),
+        ),
         ("auth_seconds", "5", "how long a new socket may take to authenticate", _seconds(0.1, 60)),
         ("typing_seconds", "10", "when an unrepeated typing sign expires", _seconds(0.05, 60)),
-        ("send_queue_bytes", "1048576", "bytes that may wait for a slow socket before it is closed", _whole(65_536, 1_000_000_000)),
+        (
+            "send_queue_bytes",
+            "1048576",
+            "bytes that may wait for a slow socket before it is closed",
+            _whole(65_536, 1_000_000_000),
+        ),
         ("send_seconds", "10", "how long one write to a slow socket may take before it is closed", _seconds(0.1, 600)),
         ("revoked_poll_seconds", "3", "how often open sockets are compared with ended sessions", _seconds(0.1, 5)),
         ("drain_seconds", "5", "how long a stopping server lets sockets and sends finish", _seconds(0, 300)),
     ),
     "watching": (
-        ("log_format", "", "json or text; json in production, text in development if empty", _one_of("", "json", "text")),
+        (
+            "log_format",
+            "",
+            "json or text; json in production, text in development if empty",
+            _one_of("", "json", "text"),
+        ),
         ("log_level", "INFO", "the least level that is logged", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
-        ("metrics_token", "", "bearer token that /metrics asks for; without one it answers only this machine", str, True),
+        (
+            "metrics_token",
+            "",
+            "bearer token that /metrics asks for; without one it answers only this machine",
+            str,
+            True,
+        ),
     ),
 }
 

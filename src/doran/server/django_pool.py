@@ -11,10 +11,12 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from io import BytesIO
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from django.core import signals
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
@@ -190,36 +192,77 @@ class DjangoPool:
             await _unless_gone(job, receive)
         return await job.reply
 
+    def ask(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """GET a path of this process from a thread that may wait, through the same chain as from outside."""
+        where, _, query = path.partition("?")
+        scope = {
+            "type": "http", "method": "GET", "path": where, "raw_path": where.encode(), "root_path": "",
+            "query_string": query.encode(), "scheme": "http", "server": ("localhost", 80), "client": ("127.0.0.1", 0),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }  # fmt: skip
+        response = self._handler.get_response(ASGIRequest(scope, BytesIO()))
+        try:
+            return response.status_code, _whole(response, "").body
+        finally:
+            response.close()
+
     def _work(self) -> None:
         """What each thread does until it is told to stop."""
         try:
             while (job := self._jobs.get()) is not None:
                 if job.claim():
-                    job.settle(job.context.run(self._ask, job))
+                    job.settle(job.context.run(_safely, partial(self._ask_django, job.scope, job.body)))
         finally:
             connections.close_all()
 
-    def _ask(self, job: Job) -> Reply:
-        try:
-            return self._ask_django(job)
-        except BaseException as error:  # a thread of the pool outlives whatever a view does
-            return _refusal(problems.from_exception(error))
+    def ask(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """`GET path` from inside this process: the status and the body a caller from outside would get.
 
-    def _ask_django(self, job: Job) -> Reply:
-        set_script_prefix(get_script_prefix(job.scope) or "/")
-        # These two signals are where Django drops broken connections, and keeps the others.
-        signals.request_started.send(sender=DjangoPool, scope=job.scope)
+        It runs in the caller's own thread and waits for no other, so a view may ask while all threads are busy;
+        the caller's database connections and transactions are left alone.
+        """
+        reply = _safely(lambda: _whole(*self._respond(_inside(path, headers), b"")))
+        return reply.status, reply.body
+
+    def _ask_django(self, scope: Scope, body: bytes) -> Reply:
+        # The two signals, the other in close(), are where Django ends transactions that were left open.
+        signals.request_started.send(sender=DjangoPool, scope=scope)
+        response, route = self._respond(scope, body)
         try:
-            request = ASGIRequest(job.scope, BytesIO(job.body))
-        except UnicodeDecodeError:
-            signals.request_finished.send(sender=DjangoPool)
-            return _refusal(Problem("bad_request"))
-        response = self._handler.get_response(request)
-        try:
-            return _whole(response, getattr(request.resolver_match, "route", ""))
+            return _whole(response, route)
         finally:
             _drop_suspects()
             response.close()
+
+    def _respond(self, scope: Scope, body: bytes) -> tuple[HttpResponseBase, str]:
+        set_script_prefix(get_script_prefix(scope) or "/")
+        try:
+            request = ASGIRequest(scope, BytesIO(body))
+        except UnicodeDecodeError:
+            raise Problem("bad_request") from None
+        response = self._handler.get_response(request)
+        return response, getattr(request.resolver_match, "route", "")
+
+
+def _safely(answer: Callable[[], Reply]) -> Reply:
+    """A reply whatever happens: a thread of the pool outlives its views."""
+    try:
+        return answer()
+    except BaseException as error:
+        return _refusal(problems.from_exception(error))
+
+
+def _inside(path: str, headers: Mapping[str, str]) -> Scope:
+    """What a request of our own looks like; it comes from no address."""
+    target, _, query = path.partition("?")
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": unquote(target),
+        "query_string": query.encode("ascii", "replace"),
+        "scheme": "http",
+        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+    }
 
 
 async def _unless_gone(job: Job, receive: Receive) -> None:

@@ -1,0 +1,37 @@
+"""What a message may say: plain text, never HTML, never invisible, never a control character."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+from doran.contracts.errors import invalid
+
+HARD_LIMIT = 20_000
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# Anything but blanks, zero-width characters, direction marks, variation selectors, tags and the
+# fillers of Hangul, Khmer, Mongolian and Braille, all of which draw nothing.
+_VISIBLE = re.compile(
+    r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
+
+
+def checked(text: str, *, limit: int, field: str = "content") -> str:
+    """The text as it is stored: NFC. Raises a 422 that names `field`; `limit` counts characters."""
+    if len(text) > limit:
+        raise invalid(field, f"At most {limit} characters, not {len(text)}.")
+    if _CONTROL.search(text):
+        raise invalid(field, "Control characters other than newline and tab are not allowed.")
+    if not _VISIBLE.search(text):
+        raise invalid(field, "There is nothing to see in it.")
+    return unicodedata.normalize("NFC", text)
+
+
+def digest(key: bytes, content: str, message_type: str, reply_to: str | None) -> bytes:
+    """Remembers what was sent without keeping it: 16 bytes, keyed with the store's own key."""
+    mixed = f"{message_type}\0{reply_to or ''}\0{content}".encode()
+    return hashlib.blake2b(mixed, digest_size=16, key=key).digest()

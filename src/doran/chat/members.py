@@ -1,0 +1,72 @@
+"""A person's own side of a conversation: mute, archive, pin, hide, mark unread, draft.
+
+Nobody else learns of any of it: it moves the person's own change counter, not the conversation's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from doran.chat import conversations, people
+from doran.chat.conversations import Side
+from doran.chat.models import Member
+from doran.chat.writer import DATABASE, Outcome
+from doran.contracts.errors import invalid
+from doran.kernel import clock
+
+UNSET = msgspec.UNSET
+DRAFT_LIMIT = 20_000
+
+
+class StateChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What to change; what is left out stays."""
+
+    muted_until: datetime | msgspec.UnsetType | None = UNSET
+    archived: bool | msgspec.UnsetType = UNSET
+    pinned: bool | msgspec.UnsetType = UNSET
+    marked_unread: bool | msgspec.UnsetType = UNSET
+    draft: str | msgspec.UnsetType = UNSET
+    hidden_before_seq: int | msgspec.UnsetType = UNSET
+
+
+def change(*, conversation_id: str, user_id: str, wanted: StateChange) -> Outcome:
+    """Change my side and show it to my other screens. In the writer's transaction."""
+    side = conversations.for_member(conversation_id, user_id, lock=True)
+    new = {name: value for name, value in _values(side, wanted) if getattr(side.me, name) != value}
+    if new:
+        _save(side.me, new)
+    return Outcome(conversations.summary(side), deliveries=[conversations.updated(side)] if new else ())
+
+
+def _values(side: Side, wanted: StateChange) -> list[tuple[str, Any]]:
+    given = [(name, getattr(wanted, name)) for name in wanted.__struct_fields__]
+    return [_checked(side, name, value) for name, value in given if value is not UNSET]
+
+
+def _checked(side: Side, name: str, value: Any) -> tuple[str, Any]:
+    if name == "pinned":
+        return "pinned_at", (side.me.pinned_at or clock.now()) if value else None
+    if name == "muted_until" and value is not None and value.tzinfo is None:
+        raise invalid("muted_until", "A time zone is needed.")
+    if name == "draft" and (len(value) > DRAFT_LIMIT or "\0" in value):
+        raise invalid("draft", f"At most {DRAFT_LIMIT} characters, none of them NUL.")
+    if name == "hidden_before_seq":
+        return name, _hidden(side, value)
+    return name, value
+
+
+def _hidden(side: Side, seq: int) -> int:
+    """Hiding only grows, and what is hidden counts as read."""
+    if not 0 <= seq <= side.conversation.last_seq + 1:
+        raise invalid("hidden_before_seq", "There is no such message yet.")
+    return max(seq, side.me.hidden_before_seq)
+
+
+def _save(me: Member, new: dict[str, Any]) -> None:
+    for name, value in new.items():
+        setattr(me, name, value)
+    me.state_seq = people.next_state_seq(me.user_id)
+    me.save(using=DATABASE, update_fields=[*new, "state_seq"])

@@ -1,0 +1,245 @@
+"""Messages: the one door for sending, editing, deleting and reading them.
+
+REST, sockets, the assistant, the schedule and the demo all come through here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from doran.chat import content as texts
+from doran.chat import conversations, people
+from doran.chat import statements as sql
+from doran.chat.conversations import Side
+from doran.chat.models import CLIENT_MESSAGE_ID_LENGTH, HiddenMessage, Message, Outbox
+from doran.chat.shop import shop
+from doran.chat.storing import Draft, Sent
+from doran.chat.views import message_columns, message_view, one_message
+from doran.chat.writer import DATABASE, Outcome, Reply, wait_for
+from doran.contracts import events, frames
+from doran.contracts.errors import Problem, invalid
+from doran.kernel import clock, faults, telemetry
+from doran.realtime.hub import Delivery
+
+__all__ = ["Sent", "delete", "edit", "find", "page", "send", "send_and_wait"]
+
+
+# -- send ------------------------------------------------------------------------------------------
+
+
+def send(
+    *,
+    conversation_id: str | uuid.UUID,
+    sender_id: str,
+    text: str,
+    reply: Reply,
+    message_type: frames.MessageType = "text",
+    client_message_id: str | None = None,
+    reply_to: str | None = None,
+    but: int = 0,
+) -> None:
+    """Hand a message to the writer; `reply` hears of it once, when it is committed or refused.
+
+    The result is a `Sent`. `but` is the socket it came from, which is answered and not echoed to.
+    Raises `Problem` for what can be seen without the database.
+    """
+    store = shop()
+    store.sends.check(sender_id)
+    content = texts.checked(text, limit=store.config.content_limit)
+    _check_type(message_type)
+    _check_client_message_id(client_message_id)
+    key = store.digest_key
+    digest = None if client_message_id is None else texts.digest(key, content, message_type, reply_to)
+    draft = Draft(
+        conversation_id if isinstance(conversation_id, uuid.UUID) else conversations.parse_id(conversation_id),
+        sender_id, content, message_type, client_message_id, _answered(reply_to), digest,
+        telemetry.trace_id(), but, reply,
+    )  # fmt: skip
+    faults.hit("send.received")
+    store.writer.submit(draft)
+
+
+def send_and_wait(**what: object) -> Sent:
+    """The same for a thread that may wait: returns what was stored, raises its refusal."""
+    sent: Sent = wait_for(lambda reply: send(**what, reply=reply))  # type: ignore[arg-type]
+    return sent
+
+
+def _check_type(message_type: str) -> None:
+    if message_type != "text":
+        raise invalid("message_type", "Only text can be sent: this deployment takes no files yet.")
+
+
+def _check_client_message_id(value: str | None) -> None:
+    if value is not None and not (
+        0 < len(value) <= CLIENT_MESSAGE_ID_LENGTH and value.isascii() and value.isprintable()
+    ):
+        raise invalid("client_message_id", f"1 to {CLIENT_MESSAGE_ID_LENGTH} printable ASCII characters.")
+
+
+def _answered(reply_to: str | None) -> uuid.UUID | None:
+    if reply_to is None:
+        return None
+    try:
+        return conversations.parse_id(reply_to)
+    except Problem:
+        raise invalid("reply_to", "There is no such message to answer here.") from None
+
+
+# -- edit and delete -----------------------------------------------------------------------------
+
+
+def edit(*, message_id: str, user_id: str, text: str) -> Outcome:
+    """Change what a message says. Only its author, only for a while. In the writer's transaction."""
+    content = texts.checked(text, limit=shop().config.content_limit)
+    message, side = find(message_id, user_id, lock=True)
+    _require_author(message, user_id)
+    if message.is_deleted:
+        raise Problem("message_deleted")
+    if message.content == content:
+        return Outcome(one_message(message))
+    if not side.conversation.is_active:
+        raise Problem("recipient_unavailable")
+    _require_in_time(message, shop().config.edit_seconds)
+    message.content = content
+    message.edited_at = clock.now()
+    _touch(message, side, "content", "edited_at")
+    Outbox.add(
+        events.MessageUpdated(
+            str(message.id), str(message.conversation_id), message.sender_id, message.seq, message.change_seq,
+            content, clock.rfc3339(message.edited_at),
+        )
+    )  # fmt: skip
+    return _changed(message, side, frames.MessageUpdated)
+
+
+def delete(*, message_id: str, user_id: str, scope: Literal["everyone", "me"]) -> Outcome:
+    """Take a message away: for both (its author, for a while) or from one's own sight.
+
+    In the writer's transaction. The words of a message deleted for everyone are gone from its row
+    and from events that still wait. Doing it twice is the same as once.
+    """
+    message, side = find(message_id, user_id, lock=True)
+    return _delete_for_everyone(message, side) if scope == "everyone" else _hide(message, side)
+
+
+def _delete_for_everyone(message: Message, side: Side) -> Outcome:
+    _require_author(message, side.me.user_id)
+    if message.is_deleted:
+        return Outcome(one_message(message))
+    _require_in_time(message, shop().config.delete_seconds)
+    message.content, message.is_deleted = "", True
+    _touch(message, side, "content", "is_deleted")
+    Outbox.add(
+        events.MessageDeleted(
+            str(message.id), str(message.conversation_id), message.sender_id, message.seq, message.change_seq,
+            clock.rfc3339(message.updated_at),
+        )
+    )  # fmt: skip
+    return _changed(message, side, frames.MessageDeleted)
+
+
+def _hide(message: Message, side: Side) -> Outcome:
+    row, is_new = HiddenMessage.objects.using(DATABASE).get_or_create(
+        conversation=side.conversation, user_id=side.me.user_id, seq=message.seq, defaults={"state_seq": 0}
+    )
+    view = one_message(message, hidden=True)
+    if not is_new:
+        return Outcome(view)
+    row.state_seq = people.next_state_seq(side.me.user_id)
+    row.save(using=DATABASE, update_fields=["state_seq"])
+    frame = frames.MessageDeleted(str(message.conversation_id), msgspec.Raw(frames.encode(view)))
+    mine = Delivery((side.me.user_id,), frames.encode(frame).decode(), str(message.conversation_id))
+    return Outcome(view, deliveries=[mine])
+
+
+def _touch(message: Message, side: Side, *changed: str) -> None:
+    message.change_seq = conversations.bump(side.conversation)
+    message.updated_at = clock.now()
+    message.save(using=DATABASE, update_fields=["change_seq", "updated_at", *changed])
+
+
+def _changed(message: Message, side: Side, kind: type[frames.MessageUpdated] | type[frames.MessageDeleted]) -> Outcome:
+    view = one_message(message)
+    frame = kind(str(message.conversation_id), msgspec.Raw(frames.encode(view)))
+    everybody = conversations.people_of(side.conversation)
+    shown = Delivery(everybody, frames.encode(frame).decode(), str(message.conversation_id), message.change_seq)
+    return Outcome(view, deliveries=[shown])
+
+
+def _require_author(message: Message, user_id: str) -> None:
+    if message.sender_id != user_id:
+        raise Problem("not_author")
+
+
+def _require_in_time(message: Message, seconds: float) -> None:
+    if clock.now() - message.created_at > timedelta(seconds=seconds):
+        raise Problem("too_late")
+
+
+# -- read --------------------------------------------------------------------------------------------
+
+
+def find(message_id: str, user_id: str, *, lock: bool = False) -> tuple[Message, Side]:
+    """A message of a conversation of mine, and my side of it. What is not mine is not found."""
+    message = Message.objects.using(DATABASE).filter(id=conversations.parse_id(message_id)).first()
+    if message is None:
+        raise Problem("not_found")
+    side = conversations.for_member(str(message.conversation_id), user_id, lock=lock)
+    if message.seq < side.me.hidden_before_seq:
+        raise Problem("not_found")
+    if lock:
+        message.refresh_from_db(using=DATABASE)
+    return message, side
+
+
+def between(side: Side, *, low: int, high: int) -> list[frames.MessageView]:
+    """Messages low..high as this person sees them, oldest first; one read of the index."""
+    low = max(low, side.me.hidden_before_seq, 1)
+    if high < low:
+        return []
+    cursor = sql.cursor()
+    cursor.execute(
+        f"SELECT {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
+        " WHERE conversation_id = %s AND seq BETWEEN %s AND %s ORDER BY seq",
+        [sql.db_uuid(side.conversation.id), low, high],
+    )
+    return as_seen(side, cursor.fetchall())
+
+
+def as_seen(side: Side, rows: Sequence[Sequence[object]]) -> list[frames.MessageView]:
+    """Stored rows as this person sees them: what they deleted for themselves is a tombstone."""
+    seqs: list[int] = [row[2] for row in rows]  # type: ignore[misc]
+    hidden = _hidden(side, seqs)
+    return [message_view(row, hidden=row[2] in hidden) for row in rows]
+
+
+def _hidden(side: Side, seqs: Sequence[int]) -> set[int]:
+    if not seqs:
+        return set()
+    rows = HiddenMessage.objects.using(DATABASE).filter(
+        conversation=side.conversation, user_id=side.me.user_id, seq__range=(min(seqs), max(seqs))
+    )
+    return set(rows.values_list("seq", flat=True))
+
+
+def page(side: Side, *, number: int, size: int) -> tuple[list[frames.MessageView], int]:
+    """Page `number` (from 1) of `size`, newest first, and how many messages there are for me.
+
+    Arithmetic on `seq`: page 200 costs what page 1 costs.
+    """
+    high = side.conversation.last_seq - (number - 1) * size
+    first = max(side.me.hidden_before_seq, 1)
+    newest_first = between(side, low=high - size + 1, high=high)[::-1]
+    return newest_first, max(0, side.conversation.last_seq - first + 1)
+
+
+def newest(side: Side, count: int) -> list[frames.MessageView]:
+    """The newest messages, oldest first."""
+    last = side.conversation.last_seq
+    return between(side, low=last - count + 1, high=last)

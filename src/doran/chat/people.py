@@ -1,0 +1,85 @@
+"""What chat knows of people: a projection of core's events, and one question where it has a gap."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.db.models import F, Q
+
+from doran.chat.models import Block, Conversation, Person
+from doran.chat.shop import shop
+from doran.chat.writer import DATABASE
+from doran.contracts.errors import Problem
+from doran.kernel import clock
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose request this is. Core is asked with the asker's own token, so with their own rights."""
+
+    user_id: str
+    issuer: str
+    token: str
+
+
+def require(user_id: str, *, asker: Asker) -> None:
+    """Raise 404 `recipient_unavailable` unless this is a person who can be reached.
+
+    Somebody who signed up a moment ago may be ahead of the event that says so: core is asked then.
+    People of a foreign issuer are taken by the form of their id, if the settings say so.
+    """
+    known = find(user_id)
+    if known is None and (_foreign(user_id, asker.issuer) or shop().core_knows(user_id, asker.token)):
+        known = shop().writer.run(lambda: learn(user_id))
+    if known is None or not known.is_active:
+        raise Problem("person_unavailable")
+
+
+def find(user_id: str) -> Person | None:
+    return Person.objects.using(DATABASE).filter(user_id=user_id).first()
+
+
+def learn(user_id: str, **facts: object) -> Person:
+    """Remember a person, or what is new of one. In the writer's transaction."""
+    person, is_new = Person.objects.using(DATABASE).get_or_create(
+        user_id=user_id, defaults={"known_at": clock.now(), **facts}
+    )
+    if not is_new and facts and not person.is_erased:
+        Person.objects.using(DATABASE).filter(user_id=user_id).update(**facts)
+        person.refresh_from_db(using=DATABASE)
+    return person
+
+
+def may_talk(one: str, other: str) -> bool:
+    """Neither blocks the other, and both are there."""
+    blocked = Block.objects.using(DATABASE).filter(
+        Q(user_id=one, blocked_user_id=other) | Q(user_id=other, blocked_user_id=one)
+    )
+    gone = Person.objects.using(DATABASE).filter(user_id__in=(one, other), is_active=False)
+    return not blocked.exists() and not gone.exists()
+
+
+def next_state_seq(user_id: str) -> int:
+    """The number of this person's next private change. In the writer's transaction."""
+    people = Person.objects.using(DATABASE).filter(user_id=user_id)
+    if not people.update(state_seq=F("state_seq") + 1):
+        learn(user_id, state_seq=1)
+        return 1
+    return int(people.values_list("state_seq", flat=True).get())
+
+
+def state_seq(user_id: str) -> int:
+    return Person.objects.using(DATABASE).filter(user_id=user_id).values_list("state_seq", flat=True).first() or 0
+
+
+def conversations_of(user_id: str) -> list[Conversation]:
+    """Every conversation of a person, held until the commit."""
+    return list(Conversation.objects.using(DATABASE).select_for_update().filter(members__user_id=user_id))
+
+
+def _foreign(user_id: str, issuer: str) -> bool:
+    config = shop().config
+    return bool(
+        config.foreign_people and issuer == config.foreign_issuer and re.fullmatch(config.foreign_user_pattern, user_id)
+    )

@@ -1,0 +1,198 @@
+"""Chat as the server plugs it in: what must run, in which order it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+
+from django.db import connections
+
+from doran.chat import opening
+from doran.chat.delivery import Delivering, Unheard
+from doran.chat.models import DeadLetter, EndedSession, Inbox, Outbox
+from doran.chat.reading import Readers
+from doran.chat.shop import Shop, identity, open_shop
+from doran.chat.socket import Frames
+from doran.chat.storing import store
+from doran.chat.subscribers import SUBSCRIPTIONS
+from doran.chat.typing import TypingSigns
+from doran.chat.writer import DATABASE, Writer
+from doran.kernel import auth, clock, telemetry
+from doran.kernel.auth import Principal
+from doran.kernel.bus import Bus
+from doran.kernel.config import Config
+from doran.kernel.inbox import Consumer
+from doran.kernel.limits import Limiter
+from doran.kernel.outbox import Relay
+from doran.realtime.connection import Connection, Gateway, History
+from doran.realtime.fanout.memory import MemoryFanout
+from doran.realtime.hub import Delivery, Hub
+from doran.realtime.presence.memory import MemoryPresence
+from doran.realtime.transport import asgi
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+
+
+class ChatService:
+    """Everything of chat that lives as long as the process. Made and started on the event loop."""
+
+    def __init__(self, config: Config, *, bus: Bus, core_knows: Callable[[str, str], bool]) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._core_knows = core_knows
+        self.hub = Hub(sockets_per_person=config.sockets_per_person)
+        self.fanout = MemoryFanout(self.hub)
+        self.presence = MemoryPresence(self.hub)
+        self.readers = Readers(config.readers)
+        self._signs = TypingSigns(self.fanout, seconds=config.typing_seconds)
+        self.writer = Writer(
+            store=store,
+            tell=self._tell,
+            loop=self._loop,
+            after_commit=lambda: self.relay.wake(),
+            batch=config.batch,
+            limit=config.writer_queue,
+        )
+        self.unheard = Unheard(writer=self.writer, readers=self.readers.pool, seconds=config.undelivered_seconds)
+        self._delivering = Delivering(self.fanout, self._signs, self.unheard)
+        self.relay = Relay(Outbox, bus, run_in_transaction=self.writer.run, linger=0.05)
+        self.consumer = Consumer("chat", SUBSCRIPTIONS, Inbox, DeadLetter, run_in_transaction=self.writer.run)
+        self.consumer.attach(bus)
+        self.gateway: Gateway | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        mine = await self.readers(partial(identity, secret=secrets.token_bytes(32)))
+        open_shop(
+            Shop(
+                config=self._config,
+                writer=self.writer,
+                epoch=mine.epoch,
+                digest_key=bytes(mine.digest_key),
+                sends=Limiter(self._config.sends_per_second, burst=self._config.send_burst),
+                core_knows=self._core_knows,
+                show=self._show,
+                end_session=self._end_session,
+            )
+        )
+        self.gateway = self._gateway(mine.epoch)
+        self.writer.start()
+        self.unheard.start()
+        self.relay.start()
+        await self._hear_of_ended_sessions()
+        self._sweeping = asyncio.ensure_future(self._sweep())
+        telemetry.watch_writer_queue(lambda: self.writer.waiting)
+        telemetry.health.register("chat database", _look_at_database)
+
+    def _gateway(self, epoch: str) -> Gateway:
+        frames = Frames(readers=self.readers, signs=self._signs, presence=self.presence)
+        return Gateway(
+            config=self._config,
+            hub=self.hub,
+            presence=self.presence,
+            verify=self._verify,
+            handlers=frames.handlers(),
+            open_conversation=self._open_conversation,
+            epoch=lambda: epoch,
+        )
+
+    async def drain(self) -> None:
+        """Tell every socket to come back later, and let what was accepted be answered."""
+        if self.gateway is None:
+            return
+        self.gateway.is_draining = True
+        for connection in self.hub:
+            connection.end(1012)
+        until = time.monotonic() + self._config.drain_seconds
+        while len(self.hub) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+        await self.unheard.stop()
+        await asyncio.to_thread(self.relay.stop)
+        await asyncio.to_thread(self.writer.stop)
+        telemetry.health.unregister("chat database")
+        open_shop(None)
+        self.readers.close()
+
+    # -- sockets ---------------------------------------------------------------------------------
+
+    async def socket(
+        self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, *, conversation_id: str | None
+    ) -> None:
+        assert self.gateway is not None
+        await asgi.serve(scope, receive, send, gateway=self.gateway, conversation_id=conversation_id)
+
+    async def _open_conversation(self, connection: Connection) -> History:
+        assert connection.conversation_id is not None
+        return await self.readers(partial(opening.history, connection.conversation_id, connection.user_id))
+
+    async def _verify(self, token: str) -> Principal:
+        """A token seen before is known at once; a new one costs a signature, or a fetch of keys."""
+        return auth.remembered(token) or await self.readers(partial(auth.verify, token))
+
+    def _tell(self, told: list[object]) -> None:
+        self._delivering.tell(told)  # type: ignore[arg-type]
+
+    def _show(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            self._loop.call_soon_threadsafe(self.fanout.publish, deliveries)
+
+    def _end_session(self, user_id: str, session_id: str | None) -> None:
+        if session_id is not None:
+            auth.ended.add(session_id)
+        self._loop.call_soon_threadsafe(self.fanout.end_session, user_id, session_id)
+
+    # -- what time does --------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        """Sockets whose token expired or whose session ended are closed, whoever forgot to say so."""
+        looked = time.monotonic()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                if time.monotonic() - looked >= self._config.revoked_poll_seconds:
+                    looked = time.monotonic()
+                    await self._hear_of_ended_sessions()
+                self._close_outdated()
+            except Exception:
+                log.exception("the sweep over sockets failed; it is tried again")
+
+    def _close_outdated(self) -> None:
+        now = time.time()
+        for connection in self.hub:
+            ended = connection.session_id is not None and auth.ended.has(connection.session_id)
+            if ended or connection.expires_at <= now:
+                connection.end(4401)
+
+    async def _hear_of_ended_sessions(self) -> None:
+        for session_id in await self.readers(_lately_ended):
+            if not auth.ended.has(session_id):
+                auth.ended.add(session_id)
+
+
+def _lately_ended() -> list[str]:
+    """Sessions of which an access token may still look valid."""
+    after = clock.now() - timedelta(seconds=auth.LONGEST_SECONDS + 2 * auth.LEEWAY_SECONDS)
+    rows = EndedSession.objects.using(DATABASE).filter(ended_at__gt=after)
+    return list(rows.values_list("session_id", flat=True))
+
+
+def _look_at_database() -> None:
+    try:
+        with connections[DATABASE].cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connections[DATABASE].close()

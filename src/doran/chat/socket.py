@@ -1,0 +1,174 @@
+"""Frames of a socket: each is one call inward. Ends with the table of what a client may say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from doran.chat import conversations, messages, receipts, sync
+from doran.chat.conversations import Side
+from doran.chat.reading import Readers
+from doran.chat.receipts import Claim, Status
+from doran.chat.shop import shop
+from doran.chat.typing import TypingSigns
+from doran.chat.writer import Job, Outcome
+from doran.contracts import frames
+from doran.contracts.errors import Problem, invalid
+from doran.realtime.connection import Connection, Handler
+from doran.realtime.presence.memory import MemoryPresence
+
+PRESENCE_AT_ONCE = 100
+
+
+class Frames:
+    """What frames mean in chat."""
+
+    def __init__(self, *, readers: Readers, signs: TypingSigns, presence: MemoryPresence) -> None:
+        self._readers = readers
+        self._signs = signs
+        self._presence = presence
+
+    def send_message(self, connection: Connection, frame: frames.SendMessage) -> None:
+        _own(connection, frame.sender_id, "sender_id")
+
+        def answer(outcome: Outcome) -> None:
+            if outcome.refusal is not None:
+                connection.refuse(outcome.refusal, ref=frame.ref, client_message_id=frame.client_message_id)
+            else:
+                payload = msgspec.Raw(outcome.result.payload)
+                connection.offer(frames.Ack(frame.ref, frame.client_message_id, payload))
+
+        try:
+            messages.send(
+                conversation_id=_conversation(connection, frame.conversation_id),
+                sender_id=connection.user_id,
+                text=frame.content,
+                message_type=frame.message_type,
+                client_message_id=frame.client_message_id,
+                reply_to=frame.reply_to,
+                but=connection.id,
+                reply=answer,
+            )
+        except Problem as no:
+            connection.refuse(no, ref=frame.ref, client_message_id=frame.client_message_id)
+
+    async def mark_as_read(self, connection: Connection, frame: frames.MarkAsRead) -> None:
+        await self._mark(connection, frame, "read")
+
+    async def mark_as_delivered(self, connection: Connection, frame: frames.MarkAsDelivered) -> None:
+        await self._mark(connection, frame, "delivered")
+
+    async def _mark(
+        self, connection: Connection, frame: frames.MarkAsRead | frames.MarkAsDelivered, status: Status
+    ) -> None:
+        _own(connection, frame.user_id, "user_id")
+        conversation_id = frame.conversation_id or connection.conversation_id
+        if connection.conversation_id and conversation_id != connection.conversation_id:
+            raise Problem("not_found")
+        claim = Claim(connection.user_id, status, frame.message_id, conversation_id, frame.up_to_seq)
+        await _written(lambda: receipts.mark(claim), fault_point="mark.before_commit")
+        if frame.ref is not None:
+            connection.offer(frames.Done(frame.ref))
+
+    async def typing(self, connection: Connection, frame: frames.Typing) -> None:
+        _own(connection, frame.user_id, "user_id")
+        conversation_id = _conversation(connection, frame.conversation_id)
+        side = await self._side(connection, conversation_id)
+        if side.conversation.is_active:
+            self._signs.show(
+                conversation_id=conversation_id,
+                user_id=connection.user_id,
+                to=side.peer.user_id,
+                is_typing=frame.is_typing,
+            )
+
+    async def edit_message(self, connection: Connection, frame: frames.EditMessage) -> None:
+        await _written(
+            lambda: messages.edit(message_id=frame.message_id, user_id=connection.user_id, text=frame.content),
+            fault_point="edit.before_commit",
+        )
+        connection.offer(frames.Done(frame.ref))
+
+    async def delete_message(self, connection: Connection, frame: frames.DeleteMessage) -> None:
+        await _written(
+            lambda: messages.delete(message_id=frame.message_id, user_id=connection.user_id, scope=frame.scope),
+            fault_point="edit.before_commit",
+        )
+        connection.offer(frames.Done(frame.ref))
+
+    async def changes(self, connection: Connection, frame: frames.AskChanges) -> None:
+        conversation_id = _conversation(connection, frame.conversation_id)
+        user_id = connection.user_id
+        page = await self._readers(
+            lambda: sync.changes(conversations.for_member(conversation_id, user_id), since=frame.since)
+        )
+        connection.offer(
+            frames.Changes(frame.ref, conversation_id, page.results, page.next_since, page.has_more, page.reset)
+        )
+
+    async def sync(self, connection: Connection, frame: frames.AskSync) -> None:
+        answer = await self._readers(
+            lambda: sync.sync(connection.user_id, epoch=frame.epoch, known=frame.known, state_since=frame.state_since)
+        )
+        fields = {name: getattr(answer, name) for name in answer.__struct_fields__}
+        connection.offer(frames.Synced(ref=frame.ref, **fields))
+
+    async def presence(self, connection: Connection, frame: frames.AskPresence) -> None:
+        if len(frame.user_ids) > PRESENCE_AT_ONCE:
+            raise invalid("user_ids", f"At most {PRESENCE_AT_ONCE} at once.")
+        wanted = frame.user_ids
+        known = await self._readers(lambda: conversations.talking_with(connection.user_id, wanted))
+        self._presence.watch(connection, [user_id for user_id in wanted if user_id in known])
+        if frame.ref is not None:
+            connection.offer(frames.Done(frame.ref))
+
+    async def _side(self, connection: Connection, conversation_id: str) -> Side:
+        return await self._readers(lambda: conversations.for_member(conversation_id, connection.user_id))
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """The table of what a client may say."""
+        table: dict[type, Any] = {
+            frames.SendMessage: self.send_message,
+            frames.MarkAsRead: self.mark_as_read,
+            frames.MarkAsDelivered: self.mark_as_delivered,
+            frames.Typing: self.typing,
+            frames.EditMessage: self.edit_message,
+            frames.DeleteMessage: self.delete_message,
+            frames.AskChanges: self.changes,
+            frames.AskSync: self.sync,
+            frames.AskPresence: self.presence,
+        }
+        return table
+
+
+def _own(connection: Connection, claimed: str | None, field: str) -> None:
+    """The socket's person is the actor; a frame may say so, but not otherwise."""
+    if claimed is not None and claimed != connection.user_id:
+        raise Problem("sender_mismatch", f"{field} is not you.")
+
+
+def _conversation(connection: Connection, named: str | None) -> str:
+    """A conversation socket speaks of its own conversation only; `/ws/` must name one."""
+    if connection.conversation_id is None and named is None:
+        raise invalid("conversation_id", "This socket is for all conversations: name one.")
+    if connection.conversation_id is not None and named not in (None, connection.conversation_id):
+        raise Problem("not_found")
+    return named or connection.conversation_id or ""
+
+
+async def _written(change: Callable[[], Outcome], *, fault_point: str) -> Any:
+    """A change by the writer, awaited on the event loop. Raises its refusal."""
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def answer(outcome: Outcome) -> None:
+        if not done.done():
+            done.set_result(outcome)
+
+    shop().writer.submit(Job(change, answer, fault_point))
+    outcome = await done
+    if outcome.refusal is not None:
+        raise outcome.refusal
+    return outcome.result

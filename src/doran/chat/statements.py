@@ -1,0 +1,84 @@
+"""The few statements of the hot path, derived once from the models, so that neither can drift."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.db import connections, models
+from django.db.backends.utils import CursorWrapper
+
+DATABASE = "chat"
+
+
+def cursor() -> CursorWrapper:
+    return connections[DATABASE].cursor()
+
+
+def table(model: type[models.Model]) -> str:
+    return connections[DATABASE].ops.quote_name(model._meta.db_table)
+
+
+def column(model: type[models.Model], name: str) -> str:
+    return connections[DATABASE].ops.quote_name(model._meta.get_field(name).column)
+
+
+def columns(model: type[models.Model], names: Iterable[str], *, of: str = "") -> str:
+    prefix = f"{of}." if of else ""
+    return ", ".join(prefix + column(model, name) for name in names)
+
+
+@cache
+def insert(model: type[models.Model], names: tuple[str, ...]) -> str:
+    marks = ", ".join(["%s"] * len(names))
+    return f"INSERT INTO {table(model)} ({columns(model, names)}) VALUES ({marks})"  # noqa: S608
+
+
+@cache
+def update(model: type[models.Model], names: tuple[str, ...], *, where: tuple[str, ...]) -> str:
+    new = ", ".join(f"{column(model, name)} = %s" for name in names)
+    key = " AND ".join(f"{column(model, name)} = %s" for name in where)
+    return f"UPDATE {table(model)} SET {new} WHERE {key}"  # noqa: S608
+
+
+def marks(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def locking() -> str:
+    """What makes a SELECT hold its rows until the commit; SQLite's transaction holds everything."""
+    return " FOR UPDATE" if connections[DATABASE].features.has_select_for_update else ""
+
+
+def db_uuid(value: uuid.UUID) -> Any:
+    """A UUID as this engine's driver wants it."""
+    return value if connections[DATABASE].features.has_native_uuid_field else value.hex
+
+
+def db_time(value: datetime) -> Any:
+    return connections[DATABASE].ops.adapt_datetimefield_value(value)
+
+
+def read_uuid(value: Any) -> uuid.UUID:
+    """A UUID as the driver gave it."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def wire_time(value: Any) -> str | None:
+    """A stored moment (UTC) as the border shows it, without a detour over datetime where it is text."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        day, clock = value[:10], value[11:]
+        return f"{day}T{clock if '.' in clock else clock + '.000000'}Z"
+    return f"{value:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def wire_uuid(value: Any) -> str | None:
+    """A stored id as the border shows it."""
+    if isinstance(value, str) and len(value) == 32:
+        return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
+    return None if value is None else str(value)

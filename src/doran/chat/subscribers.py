@@ -1,0 +1,79 @@
+"""What chat does when others say something. Ends with the table of its subscriptions.
+
+Each handler runs inside the writer's transaction; what is to be seen is shown after its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from doran.chat import conversations, people
+from doran.chat.models import Block, EndedSession
+from doran.chat.shop import shop
+from doran.chat.writer import DATABASE
+from doran.contracts import events
+from doran.realtime.hub import Delivery
+
+
+def on_user_created(event: events.UserCreated) -> None:
+    people.learn(event.user_id, display_name=event.display_name, kind=event.kind)
+
+
+def on_user_updated(event: events.UserUpdated) -> None:
+    people.learn(event.user_id, display_name=event.display_name)
+
+
+def on_user_deactivated(event: events.UserDeactivated) -> None:
+    people.learn(event.user_id, is_active=event.active)
+    _reconsider(event.user_id)
+
+
+def on_user_erased(event: events.UserErased) -> None:
+    people.learn(event.user_id, is_active=False, is_erased=True, display_name="")
+    _reconsider(event.user_id)
+
+
+def on_user_blocked(event: events.UserBlocked) -> None:
+    Block.objects.using(DATABASE).get_or_create(user_id=event.user_id, blocked_user_id=event.blocked_user_id)
+    _reconsider(event.user_id, event.blocked_user_id)
+
+
+def on_user_unblocked(event: events.UserUnblocked) -> None:
+    Block.objects.using(DATABASE).filter(user_id=event.user_id, blocked_user_id=event.blocked_user_id).delete()
+    _reconsider(event.user_id, event.blocked_user_id)
+
+
+def on_session_revoked(event: events.SessionRevoked) -> None:
+    """Remembered, so that a restart does not let the session's last access tokens back in."""
+    if event.session_id is not None:
+        EndedSession.objects.using(DATABASE).update_or_create(
+            session_id=event.session_id,
+            defaults={"user_id": event.user_id, "ended_at": datetime.fromisoformat(event.revoked_at)},
+        )
+    transaction.on_commit(partial(shop().end_session, event.user_id, event.session_id), using=DATABASE)
+
+
+def _reconsider(user_id: str, other: str | None = None) -> None:
+    """Whether people can still talk, wherever this person does (or only with `other`)."""
+    shown: list[Delivery] = []
+    for conversation in people.conversations_of(user_id):
+        one, two = conversations.people_of(conversation)
+        if other is None or other in (one, two):
+            shown += conversations.set_active(conversation, people.may_talk(one, two))
+    transaction.on_commit(partial(shop().show, shown), using=DATABASE)
+
+
+SUBSCRIPTIONS: dict[str, Callable[[Any], None]] = {
+    events.UserCreated.NAME: on_user_created,
+    events.UserUpdated.NAME: on_user_updated,
+    events.UserDeactivated.NAME: on_user_deactivated,
+    events.UserErased.NAME: on_user_erased,
+    events.UserBlocked.NAME: on_user_blocked,
+    events.UserUnblocked.NAME: on_user_unblocked,
+    events.SessionRevoked.NAME: on_session_revoked,
+}

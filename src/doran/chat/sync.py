@@ -1,0 +1,124 @@
+"""What did I miss: rows changed after a mark, in change order, each in its final state."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db.models import Q
+
+from doran.chat import conversations, messages, people
+from doran.chat import statements as sql
+from doran.chat.conversations import Side
+from doran.chat.models import Conversation, HiddenMessage, Member, Message
+from doran.chat.shop import shop
+from doran.chat.views import conversation_fields, message_columns
+from doran.chat.writer import DATABASE
+from doran.contracts import frames
+from doran.contracts.errors import invalid
+
+PAGE = 100
+FIRST_CHANGES = 50
+NEW_MESSAGES = 20
+CONVERSATIONS_AT_ONCE = 50
+KNOWN_AT_MOST = 10_000
+
+
+def changes(side: Side, *, since: int, limit: int = PAGE) -> frames.ChangesPage:
+    """Complete from `since` on, or `reset`: never a part that looks like the whole."""
+    if not 0 <= since <= side.conversation.change_seq:
+        return frames.ChangesPage(reset=True)
+    rows = _changed_rows(side, since, limit + 1)
+    more, rows = len(rows) > limit, rows[:limit]
+    next_since = rows[-1][3] if more else side.conversation.change_seq
+    visible = [row for row in rows if row[2] >= side.me.hidden_before_seq]
+    return frames.ChangesPage(tuple(messages.as_seen(side, visible)), next_since, more)
+
+
+def _changed_rows(side: Side, since: int, limit: int) -> list[Any]:
+    cursor = sql.cursor()
+    cursor.execute(
+        f"SELECT {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
+        " WHERE conversation_id = %s AND change_seq > %s AND change_seq <= %s ORDER BY change_seq LIMIT %s",
+        [sql.db_uuid(side.conversation.id), since, side.conversation.change_seq, limit],
+    )
+    return list(cursor.fetchall())
+
+
+def sync(user_id: str, *, epoch: str | None, known: Mapping[str, int], state_since: int = 0) -> frames.SyncAnswer:
+    """Conversations that differ from what a device knows, with their first changes.
+
+    The device asks again with what it then knows until `has_more` is false. A device of another
+    epoch, or ahead of this store, is told `reset` and gets everything as if it knew nothing.
+    """
+    if len(known) > KNOWN_AT_MOST:
+        raise invalid("known", f"At most {KNOWN_AT_MOST} conversations; leave out the oldest.")
+    now_at = people.state_seq(user_id)
+    reset = epoch not in (None, shop().epoch) or state_since > now_at
+    if reset:
+        known, state_since = {}, 0
+    stated, state_seq = _stated(user_id, known, state_since, now_at)
+    differing = [row_id for row_id in _differing(user_id, known) if row_id not in stated]
+    found = [*stated, *differing][:CONVERSATIONS_AT_ONCE]
+    return frames.SyncAnswer(
+        epoch=shop().epoch,
+        reset=reset,
+        state_seq=state_seq,
+        has_more=state_seq < now_at or len(stated) + len(differing) > CONVERSATIONS_AT_ONCE,
+        conversations=tuple(_with_changes(side, known, state_since) for side in _sides(user_id, found)),
+    )
+
+
+def _differing(user_id: str, known: Mapping[str, int]) -> list[uuid.UUID]:
+    """Newest activity first, as people look at them."""
+    rows = Conversation.objects.using(DATABASE).filter(members__user_id=user_id).order_by("-updated_at", "-id")
+    return [row_id for row_id, at in rows.values_list("id", "change_seq") if known.get(str(row_id)) != at]
+
+
+def _stated(user_id: str, known: Mapping[str, int], since: int, now_at: int) -> tuple[list[uuid.UUID], int]:
+    """Known conversations whose private state changed after `since`, and up to where that is covered.
+
+    A conversation the device does not know comes whole anyway. Where there are too many for one
+    answer, everything before the first one left out is covered.
+    """
+    mine = Member.objects.using(DATABASE).filter(user_id=user_id, state_seq__gt=since)
+    hidden = HiddenMessage.objects.using(DATABASE).filter(user_id=user_id, state_seq__gt=since)
+    first: dict[uuid.UUID, int] = {}
+    for rows in (mine, hidden):
+        for conversation_id, at in rows.values_list("conversation_id", "state_seq"):
+            first[conversation_id] = min(at, first.get(conversation_id, at))
+    in_order = sorted((at, one) for one, at in first.items() if str(one) in known)
+    taken, left = in_order[:CONVERSATIONS_AT_ONCE], in_order[CONVERSATIONS_AT_ONCE:]
+    return [one for _, one in taken], left[0][0] - 1 if left else now_at
+
+
+def _sides(user_id: str, ids: Sequence[uuid.UUID]) -> list[Side]:
+    found = Conversation.objects.using(DATABASE).in_bulk(ids)
+    return conversations.sides_of(user_id, [found[one] for one in ids if one in found])
+
+
+def _with_changes(side: Side, known: Mapping[str, int], state_since: int) -> frames.ChangedConversation:
+    page = _first_changes(side, known.get(str(side.conversation.id)), state_since)
+    summary = conversations.summary(side)
+    fields = conversation_fields(side.conversation, side.me, side.peer, summary.last_message)
+    return frames.ChangedConversation(**fields, changes=page)
+
+
+def _first_changes(side: Side, since: int | None, state_since: int) -> frames.ChangesPage:
+    if since is None:
+        newest = tuple(messages.newest(side, NEW_MESSAGES))
+        return frames.ChangesPage(newest, side.conversation.change_seq, has_more=False)
+    page = changes(side, since=since, limit=FIRST_CHANGES)
+    if page.reset:
+        return page
+    taken_away = _hidden_since(side, state_since, known={view.seq for view in page.results})
+    return frames.ChangesPage(page.results + taken_away, page.next_since, page.has_more)
+
+
+def _hidden_since(side: Side, state_since: int, *, known: set[int]) -> tuple[frames.MessageView, ...]:
+    """Tombstones for what I deleted for myself on another device."""
+    mine = Q(conversation=side.conversation, user_id=side.me.user_id, state_seq__gt=state_since)
+    seqs = HiddenMessage.objects.using(DATABASE).filter(mine).values_list("seq", flat=True)
+    wanted = sorted(set(seqs) - known)
+    return tuple(view for seq in wanted for view in messages.between(side, low=seq, high=seq))

@@ -1,0 +1,220 @@
+"""The writer: one thread, one transaction for everything that queued while the last one committed.
+
+Every change chat makes goes through here: sends are grouped into a few statements, other changes
+run as jobs inside the same transaction, each in its own savepoint. Only after the commit, which
+the database has flushed, is anybody told. No timer: a lone message is committed at once, and
+under load the batches grow by themselves (figures in docs/adr/0003-group-commit.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from django.db import DatabaseError, connections, transaction
+
+from doran.contracts.errors import Problem
+from doran.kernel import faults, telemetry
+from doran.realtime.hub import Delivery
+
+log = logging.getLogger(__name__)
+
+DATABASE = "chat"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one piece of work: a result or a refusal, and what to show whom."""
+
+    result: Any = None
+    refusal: Problem | None = None
+    deliveries: Sequence[Delivery] = ()
+
+
+Reply = Callable[[Outcome], None]
+
+
+@dataclass(slots=True)
+class Job:
+    """A change that is not a send. `run` is called in the writer's transaction."""
+
+    run: Callable[[], Outcome]
+    reply: Reply
+    fault_point: str = ""
+
+
+class Draft(Protocol):
+    """A send that waits. Only the storing function knows more of it."""
+
+    reply: Reply
+
+
+Store = Callable[[Sequence[Any]], list[Outcome]]
+
+
+@dataclass(slots=True)
+class Writer:
+    """`store` writes a batch of drafts inside the transaction; `tell` is called with each commit's
+    replies and deliveries, in commit order, on the event loop, or on the writer's own thread where
+    there is none."""
+
+    store: Store
+    tell: Callable[[list[tuple[Reply, Outcome]]], None]
+    loop: asyncio.AbstractEventLoop | None = None
+    after_commit: Callable[[], None] = lambda: None
+    batch: int = 256
+    limit: int = 20_000
+    _pending: deque[Any] = field(default_factory=deque)
+    _wake: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    _awake: bool = False
+    _stopping: bool = False
+    _thread: threading.Thread | None = None
+    _loop_thread: int = 0
+
+    def start(self) -> None:
+        """Begin to write. Called on the event loop, if there is one."""
+        self._loop_thread = threading.get_ident()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what waits, then return."""
+        self._stopping = True
+        self._wake.release()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def waiting(self) -> int:
+        """How much waits for the next transaction."""
+        return len(self._pending)
+
+    # -- in ---------------------------------------------------------------------------------------
+
+    def submit(self, work: Any) -> None:
+        """Take a draft or a job; its `reply` is called once, after the commit or the refusal.
+
+        Raises `Problem("unavailable")` when too much waits already.
+        """
+        if self._stopping or len(self._pending) >= self.limit:
+            raise Problem("unavailable", retry_after=1)
+        self._pending.append(work)
+        if not self._awake:
+            self._awake = True
+            self._nudge()
+
+    def run(self, change: Callable[[], Any], *, fault_point: str = "") -> Any:
+        """Do `change` in the writer's transaction and return its result when it is committed.
+
+        For threads that may wait; never call it on the event loop or from inside a job.
+        `change` may return an `Outcome` to have something shown, or any other value.
+        """
+        return wait_for(lambda reply: self.submit(Job(_as_outcome(change), reply, fault_point)))
+
+    def _nudge(self) -> None:
+        """On the event loop, let every frame that is already read join the batch first."""
+        if self.loop is not None and threading.get_ident() == self._loop_thread:
+            self.loop.call_soon(self._wake.release)
+        else:
+            self._wake.release()
+
+    # -- the thread ---------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping or self._pending:
+            self._wake.acquire()
+            while self._pending:
+                self._commit(self._take())
+            self._awake = False
+            if self._pending:  # submitted between the last look and falling asleep
+                self._awake = True
+                self._wake.release()
+        connections[DATABASE].close()
+
+    def _take(self) -> list[Any]:
+        pending = self._pending
+        return [pending.popleft() for _ in range(min(len(pending), self.batch))]
+
+    def _commit(self, batch: list[Any]) -> None:
+        started = time.perf_counter()
+        outcomes = self._written(batch)
+        telemetry.batch_committed(len(batch), time.perf_counter() - started)
+        told = [(work.reply, outcome) for work, outcome in zip(batch, outcomes, strict=True)]
+        if self.loop is None:
+            self.tell(told)
+        else:
+            self.loop.call_soon_threadsafe(self.tell, told)
+        self.after_commit()
+
+    def _written(self, batch: list[Any]) -> list[Outcome]:
+        """All in one transaction; if the database refuses, each alone, so that one cannot fail all."""
+        try:
+            return self._in_transaction(batch)
+        except DatabaseError as wrong:
+            connections[DATABASE].close_if_unusable_or_obsolete()
+            if len(batch) == 1:
+                return [Outcome(refusal=_refusal(wrong))]
+            return [outcome for work in batch for outcome in self._written([work])]
+        except Exception:
+            log.exception("the writer met an unexpected error")
+            if len(batch) == 1:
+                return [Outcome(refusal=Problem("internal_error"))]
+            return [outcome for work in batch for outcome in self._written([work])]
+
+    def _in_transaction(self, batch: list[Any]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        drafts = [work for work in batch if type(work) is not Job]
+        faults.hit("send.before_transaction")
+        with transaction.atomic(using=DATABASE):
+            if drafts:
+                for draft, outcome in zip(drafts, self.store(drafts), strict=True):
+                    outcomes[id(draft)] = outcome
+            for work in batch:
+                if type(work) is Job:
+                    outcomes[id(work)] = _done(work)
+            if drafts:
+                faults.hit("send.before_commit")
+        return [outcomes[id(work)] for work in batch]
+
+
+def _done(job: Job) -> Outcome:
+    """The job in its own savepoint: a refusal undoes only itself."""
+    try:
+        with transaction.atomic(using=DATABASE):
+            outcome = job.run()
+            if job.fault_point:
+                faults.hit(job.fault_point)
+            return outcome
+    except Problem as no:
+        return Outcome(refusal=no)
+
+
+def _as_outcome(change: Callable[[], Any]) -> Callable[[], Outcome]:
+    def run() -> Outcome:
+        result = change()
+        return result if isinstance(result, Outcome) else Outcome(result)
+
+    return run
+
+
+def wait_for(submit: Callable[[Reply], None]) -> Any:
+    """The result of work submitted with a reply, for a thread that may wait. Raises its refusal."""
+    waiting: Future[Outcome] = Future()
+    submit(waiting.set_result)
+    outcome = waiting.result()
+    if outcome.refusal is not None:
+        raise outcome.refusal
+    return outcome.result
+
+
+def _refusal(wrong: DatabaseError) -> Problem:
+    log.error("the database refused a batch", extra={"error_class": type(wrong).__name__})
+    full = "full" in str(wrong).lower()
+    return Problem("storage_full", retry_after=30) if full else Problem("unavailable", retry_after=1)

@@ -1,0 +1,334 @@
+"""One socket: authenticate, read, hand over, answer with the same ref."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from doran.contracts import frames
+from doran.contracts.errors import Problem
+from doran.kernel import faults, telemetry
+from doran.kernel.auth import Principal
+from doran.kernel.config import Config
+from doran.realtime.hub import Delivery, Hub
+from doran.realtime.limits import FrameRate
+from doran.realtime.outbound import Outbound
+from doran.realtime.presence.memory import MemoryPresence
+
+log = logging.getLogger(__name__)
+
+STRIKES = 3
+Handler = Callable[["Connection", Any], Awaitable[None] | None]
+
+_numbers = itertools.count(1)
+_frames = msgspec.json.Decoder(frames.AnyClientFrame)
+
+
+class _JustRef(msgspec.Struct):
+    ref: str | int | None = None
+
+
+_refs = msgspec.json.Decoder(_JustRef)
+
+
+class Wire(Protocol):
+    """What a transport must do. Text only; `receive` raises `Gone` when the other side left."""
+
+    async def receive(self) -> str: ...
+
+    async def send(self, text: str) -> None: ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Gone(Exception):
+    """The other side is not there any more."""
+
+
+class BinaryFrame(Exception):
+    """The other side sent a binary frame; only text is spoken here."""
+
+
+@dataclass(slots=True)
+class Gateway:
+    """What all sockets of a process share, and what frames mean (given by the service behind)."""
+
+    config: Config
+    hub: Hub
+    presence: MemoryPresence
+    verify: Callable[[str], Awaitable[Principal]]
+    handlers: Mapping[type, Handler]
+    open_conversation: Callable[[Connection], Awaitable[History]]
+    epoch: Callable[[], str]
+    is_draining: bool = False
+    unready: int = 0
+
+
+class Connection:
+    """One open socket of one person.
+
+    Anything may call `offer`, `take` and `end` at any time on the event loop; none of them waits.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_gateway",
+        "_held",
+        "_outbound",
+        "_rate",
+        "_reading",
+        "_strikes",
+        "_wire",
+        "conversation_id",
+        "expires_at",
+        "id",
+        "principal",
+        "session_id",
+        "user_id",
+        "watching",
+    )
+
+    def __init__(self, wire: Wire, gateway: Gateway, *, conversation_id: str | None) -> None:
+        config = gateway.config
+        self.id = next(_numbers)
+        self.conversation_id = conversation_id
+        self.user_id = ""
+        self.session_id: str | None = None
+        self.principal: Principal | None = None
+        self.expires_at = 0.0
+        self.watching: set[str] | None = None
+        self._wire = wire
+        self._gateway = gateway
+        self._held: list[Delivery] | None = None
+        self._strikes = 0
+        self._ending: int | None = None
+        self._reading: asyncio.Task[Any] | None = None
+        self._rate = FrameRate(config.frames_per_second)
+        self._outbound = Outbound(
+            wire.send, limit=config.send_queue_bytes, seconds=config.send_seconds, on_slow=self._slow
+        )
+
+    # -- what others may do with it ------------------------------------------------------------
+
+    def offer(self, frame: Any) -> None:
+        """Say this to the client, after everything said before."""
+        self._outbound.offer(frames.encode(frame).decode())
+
+    def hears(self, delivery: Delivery) -> bool:
+        return self.conversation_id is None or self.conversation_id == delivery.conversation_id
+
+    def take(self, delivery: Delivery) -> None:
+        """Something live: now, or after the history that is just being read."""
+        if self._held is None:
+            self._outbound.offer(delivery.text)
+        else:
+            self._held.append(delivery)
+
+    def end(self, code: int) -> None:
+        """Close with this code as soon as what waits is written."""
+        if self._ending is None:
+            self._ending = code
+            if self._reading is not None and self._reading is not asyncio.current_task():
+                self._reading.cancel()
+
+    def refuse(self, problem: Problem, *, ref: str | int | None, client_message_id: str | None = None) -> None:
+        """Say no to one frame; the socket stays."""
+        self.offer(
+            frames.Error(
+                ref=ref,
+                code=problem.code,
+                detail=problem.detail,
+                retry_after_ms=None if problem.retry_after is None else max(1, round(problem.retry_after * 1000)),
+                client_message_id=client_message_id,
+            )
+        )
+
+    # -- its life --------------------------------------------------------------------------------
+
+    async def live(self, token: str | None) -> None:
+        """From the accepted handshake to the close frame. `token` comes from a header, if any."""
+        self._reading = asyncio.current_task()
+        code = 1011
+        try:
+            code = await self._live(token)
+        except asyncio.CancelledError:
+            if self._ending is None or self._reading is None:
+                raise
+            self._reading.uncancel()
+            code = self._ending
+        except Gone:
+            code = 0
+        except Exception:
+            log.exception("a socket failed")
+        finally:
+            self._leave()
+            await self._close(code)
+
+    async def _live(self, token: str | None) -> int:
+        try:
+            await self._enter(token)
+        except Problem as no:
+            return 4404 if no.kind.status == 404 else 4401 if no.kind.status == 401 else 1011
+        except TimeoutError:
+            return 4401
+        while self._ending is None:
+            await self._hear(await self._next())
+        return self._ending
+
+    async def _enter(self, token: str | None) -> None:
+        gateway = self._gateway
+        gateway.unready += 1
+        try:
+            async with asyncio.timeout(gateway.config.auth_seconds):
+                self._become(await gateway.verify(token or await self._first_token()))
+        finally:
+            gateway.unready -= 1
+        self._held = []
+        gateway.hub.join(self)
+        faults.hit("connection.after_subscribe_before_history")
+        history = await gateway.open_conversation(self) if self.conversation_id else None
+        gateway.presence.arrive(self.user_id)
+        self._outbound.offer(self._ready())
+        self._release(history)
+
+    async def _first_token(self) -> str:
+        try:
+            frame = _frames.decode(await self._wire.receive())
+        except (msgspec.DecodeError, RecursionError, BinaryFrame):
+            raise Problem("not_authenticated") from None
+        if not isinstance(frame, frames.Auth):
+            raise Problem("not_authenticated")
+        return frame.token
+
+    def _become(self, principal: Principal) -> None:
+        self.principal = principal
+        self.user_id = principal.user_id
+        self.session_id = principal.session_id
+        self.expires_at = principal.expires_at
+
+    def _ready(self) -> str:
+        return frames.encode(
+            frames.Ready(
+                user_id=self.user_id,
+                session_id=self.session_id,
+                epoch=self._gateway.epoch(),
+                server_time=telemetry.server_time(),
+                heartbeat=self._gateway.config.heartbeat,
+            )
+        ).decode()
+
+    def _release(self, history: History | None) -> None:
+        """Live from here: what came meanwhile follows the history, less what the history shows."""
+        held, self._held = self._held or [], None
+        if history is not None:
+            self._outbound.offer(history.text)
+        for delivery in held:
+            if history is None or delivery.change_seq == 0 or delivery.change_seq > history.change_seq:
+                self._outbound.offer(delivery.text)
+
+    async def _next(self) -> str | None:
+        """The next frame, or None for one that is not text."""
+        try:
+            return await self._wire.receive()
+        except BinaryFrame:
+            return None
+
+    async def _hear(self, text: str | None) -> None:
+        try:
+            if wait := self._rate.over(time.monotonic()):
+                return self._too_fast(text, wait)
+            frame = _frames.decode(text or "")
+        except (msgspec.DecodeError, RecursionError) as wrong:
+            return self._strike(text, wrong)
+        telemetry.frame_heard(type(frame).__name__)
+        await self._hand_over(frame)
+
+    async def _hand_over(self, frame: frames.ClientFrame) -> None:
+        try:
+            if isinstance(frame, frames.Ping):
+                return self.offer(frames.Pong(ref=frame.ref))
+            if isinstance(frame, frames.Auth):
+                return await self._renew(frame)
+            answer = self._gateway.handlers[type(frame)](self, frame)
+            if answer is not None:
+                await answer
+        except Problem as no:
+            self.refuse(no, ref=frame.ref)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("a frame could not be handled")
+            self.refuse(Problem("internal_error"), ref=frame.ref)
+
+    async def _renew(self, frame: frames.Auth) -> None:
+        principal = await self._gateway.verify(frame.token)
+        if (principal.user_id, principal.issuer) != (self.user_id, self.principal and self.principal.issuer):
+            raise Problem("not_authenticated", "The token belongs to somebody else.")
+        self._become(principal)
+        self._outbound.offer(self._ready())
+
+    def _strike(self, text: str | None, wrong: Exception) -> None:
+        self._strikes += 1
+        why = "Frames are text." if text is None else _safe_reason(wrong)
+        self.refuse(Problem("invalid_frame", why), ref=_ref_of(text))
+        if self._strikes >= STRIKES:
+            self.end(4400)
+
+    def _too_fast(self, text: str | None, wait: float) -> None:
+        self.refuse(Problem("too_many_requests", retry_after=wait), ref=_ref_of(text))
+        if self._rate.is_hopeless:
+            self.end(4429)
+
+    def _slow(self) -> None:
+        self.end(4408)
+
+    def _leave(self) -> None:
+        if self.user_id:
+            gateway = self._gateway
+            gateway.hub.leave(self)
+            gateway.presence.leave(self)
+
+    async def _close(self, code: int) -> None:
+        if code == 4408:
+            self._wire.abort()
+        if code and code != 4408:
+            await self._farewell(code)
+        self._outbound.close()
+        telemetry.socket_closed(code)
+
+    async def _farewell(self, code: int) -> None:
+        try:
+            async with asyncio.timeout(self._gateway.config.send_seconds):
+                await self._outbound.finish()
+                await self._wire.close(code, "")
+        except Exception:
+            self._wire.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a conversation socket shows first, and up to which change it is complete."""
+
+    text: str
+    change_seq: int
+
+
+def _ref_of(text: str | None) -> str | int | None:
+    try:
+        return _refs.decode(text or "").ref
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _safe_reason(wrong: Exception) -> str:
+    """What msgspec says of types and names is safe to repeat; it never quotes values of strings."""
+    return "The JSON is too deep." if isinstance(wrong, RecursionError) else f"{wrong}."

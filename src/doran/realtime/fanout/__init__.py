@@ -1,0 +1,1 @@
+"""A frame to every screen of a person, wherever it is connected."""

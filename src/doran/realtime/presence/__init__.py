@@ -1,0 +1,1 @@
+"""Who is here, told to those who asked and may know."""

@@ -1,0 +1,89 @@
+"""Presence of the people connected to this process. Never stored; it may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from doran.contracts import frames
+from doran.kernel import clock
+from doran.realtime.hub import Hub
+
+if TYPE_CHECKING:
+    from doran.realtime.connection import Connection
+
+REMEMBERED = 100_000
+WATCHED_AT_MOST = 500
+
+
+class MemoryPresence:
+    """Somebody is online while a socket of theirs is open, and for `grace` seconds after the last.
+
+    The grace keeps a reconnecting phone from flickering. Only those who `watch` are told.
+    """
+
+    def __init__(self, hub: Hub, *, grace: float = 3.0) -> None:
+        self._hub = hub
+        self._grace = grace
+        self._online: set[str] = set()
+        self._last_seen: OrderedDict[str, str] = OrderedDict()
+        self._watchers: dict[str, dict[int, Connection]] = {}
+
+    def arrive(self, user_id: str) -> None:
+        if user_id not in self._online:
+            self._online.add(user_id)
+            self._tell(user_id)
+
+    def leave(self, connection: Connection) -> None:
+        self._forget_watching(connection)
+        if not self._hub.is_here(connection.user_id):
+            asyncio.get_running_loop().call_later(self._grace, self._gone, connection.user_id)
+
+    def watch(self, connection: Connection, user_ids: list[str]) -> None:
+        """Tell this socket about these people now and whenever it changes."""
+        watching = connection.watching = connection.watching or set()
+        for user_id in user_ids:
+            if len(watching) < WATCHED_AT_MOST or user_id in watching:
+                watching.add(user_id)
+                self._watchers.setdefault(user_id, {})[connection.id] = connection
+            connection.offer(self.of(user_id))
+
+    def hide(self, user_id: str, *, from_user_id: str) -> None:
+        """They may not know of each other any more; whoever watched sees them leave."""
+        for connection in list(self._watchers.get(user_id, {}).values()):
+            if connection.user_id == from_user_id:
+                self._unwatch(connection, user_id)
+                connection.offer(frames.PresenceShown(user_id=user_id, online=False, last_seen_at=None))
+
+    def of(self, user_id: str) -> frames.PresenceShown:
+        online = user_id in self._online
+        return frames.PresenceShown(
+            user_id=user_id, online=online, last_seen_at=None if online else self._last_seen.get(user_id)
+        )
+
+    def _gone(self, user_id: str) -> None:
+        if user_id in self._online and not self._hub.is_here(user_id):
+            self._online.discard(user_id)
+            self._last_seen[user_id] = clock.rfc3339(clock.now())
+            self._last_seen.move_to_end(user_id)
+            if len(self._last_seen) > REMEMBERED:
+                self._last_seen.popitem(last=False)
+            self._tell(user_id)
+
+    def _tell(self, user_id: str) -> None:
+        shown = self.of(user_id)
+        for connection in list(self._watchers.get(user_id, {}).values()):
+            connection.offer(shown)
+
+    def _forget_watching(self, connection: Connection) -> None:
+        for user_id in list(connection.watching or ()):
+            self._unwatch(connection, user_id)
+
+    def _unwatch(self, connection: Connection, user_id: str) -> None:
+        if connection.watching:
+            connection.watching.discard(user_id)
+        watchers = self._watchers.get(user_id, {})
+        watchers.pop(connection.id, None)
+        if not watchers:
+            self._watchers.pop(user_id, None)

@@ -1,0 +1,87 @@
+"""Sockets by ASGI (uvicorn): the handshake, then a `Wire` for the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from doran.realtime.connection import BinaryFrame, Connection, Gateway, Gone
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class AsgiWire:
+    """A `Wire` over one ASGI websocket scope."""
+
+    __slots__ = ("_receive", "_send")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> str:
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            raise Gone
+        text = event.get("text")
+        if text is None:
+            raise BinaryFrame
+        return str(text)
+
+    async def send(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def abort(self) -> None:
+        """A reader that reads nothing would also never read a close frame: drop the connection.
+
+        ASGI has no word for this; uvicorn's `send` is a method of the protocol that owns the
+        transport. Other servers keep the socket until their own time-out.
+        """
+        transport = getattr(getattr(self._send, "__self__", None), "transport", None)
+        if transport is not None:
+            transport.abort()
+
+
+async def serve(scope: Scope, receive: Receive, send: Send, *, gateway: Gateway, conversation_id: str | None) -> None:
+    """One socket from handshake to close."""
+    await receive()
+    if _refused(scope, gateway):
+        await send({"type": "websocket.close", "code": 4401})
+        return
+    await send({"type": "websocket.accept"})
+    connection = Connection(AsgiWire(receive, send), gateway, conversation_id=conversation_id)
+    await connection.live(_bearer(scope))
+
+
+def _refused(scope: Scope, gateway: Gateway) -> bool:
+    """Before the handshake is answered: the wrong page, too many strangers, or shutting down."""
+    return (
+        gateway.is_draining or gateway.unready >= gateway.config.unready_sockets or not _origin_allowed(scope, gateway)
+    )
+
+
+def _origin_allowed(scope: Scope, gateway: Gateway) -> bool:
+    """Pages of other sites may not connect with a visitor's browser. Programs send no Origin."""
+    origin = _header(scope, b"origin")
+    if origin is None:
+        return True
+    host = _header(scope, b"host") or ""
+    return origin in gateway.config.allowed_origins or urlsplit(origin).netloc == host
+
+
+def _bearer(scope: Scope) -> str | None:
+    scheme, _, token = (_header(scope, b"authorization") or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return None

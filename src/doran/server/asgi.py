@@ -1,0 +1,217 @@
+"""The ASGI application: sockets, health, metrics and the page here; everything else by Django's threads."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from doran.kernel import asyncapi, telemetry
+from doran.server.page import Page
+
+if TYPE_CHECKING:
+    from doran.server.wiring import House
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+_SAFE: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+]
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+_CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
+_CORS_HEADERS = b"authorization, content-type, idempotency-key, traceparent"
+
+
+class Application:
+    """One callable for uvicorn; wakes the house on lifespan startup and puts it to rest on shutdown."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._page = Page()
+        self._hosts = _own_hosts(house.config)
+        self._raw = {
+            "/health/live": self._live,
+            "/health/ready": self._ready,
+            "/metrics": self._metrics,
+            "/asyncapi.json": self._asyncapi,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self._lifespan(receive, send)
+        if not self._is_our_host(scope):
+            return await _refuse_host(scope, receive, send)
+        if scope["type"] == "websocket":
+            return await self._socket(scope, receive, send)
+        await self._http(scope, receive, self._guarded(scope, send))
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._house.start()
+        except Exception as wrong:
+            log.exception("the services could not be woken")
+            return await send({"type": "lifespan.startup.failed", "message": type(wrong).__name__})
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._house.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    # -- sockets -----------------------------------------------------------------------------------
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        chat, path = self._house.chat, scope["path"].rstrip("/")
+        if chat is None or not (path == "/ws" or path.startswith("/ws/chat/")):
+            await receive()
+            return await send({"type": "websocket.close", "code": 4404})
+        conversation_id = path.removeprefix("/ws/chat/") if path != "/ws" else None
+        await chat.socket(scope, receive, send, conversation_id=conversation_id)
+
+    # -- HTTP --------------------------------------------------------------------------------------
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if _is_preflight(scope) and self._allowed_origin(scope):
+            return await _answer(send, 204, b"", b"text/plain")
+        raw = self._raw.get(path.rstrip("/"))
+        if raw is not None and scope["method"] in ("GET", "HEAD"):
+            return await raw(scope, send)
+        if await self._page.serve(scope, send):
+            return None
+        await self._house.pool(scope, receive, send)
+
+    async def _live(self, _scope: Scope, send: Send) -> None:
+        await _answer_json(send, 200, {"status": "ok"})
+
+    async def _ready(self, _scope: Scope, send: Send) -> None:
+        if self._house.is_draining:
+            return await _answer_json(send, 503, {"status": "draining", "dependencies": {}})
+        is_ready, found = await asyncio.to_thread(telemetry.health.ready)
+        body = {"status": "ok" if is_ready else "failing", "dependencies": found}
+        await _answer_json(send, 200 if is_ready else 503, body)
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        """Numbers only; still, only this machine or who has the token may read them."""
+        if not self._may_read_metrics(scope):
+            return await _answer_json(send, 404, {"status": "not found"})
+        body, kind = await asyncio.to_thread(telemetry.render)
+        await _answer(send, 200, body, kind.encode())
+
+    def _may_read_metrics(self, scope: Scope) -> bool:
+        token = self._house.config.metrics_token
+        if token:
+            return _header(scope, b"authorization") == f"Bearer {token}"
+        client = scope.get("client")
+        forwarded = _header(scope, b"x-forwarded-for")
+        return bool(client) and forwarded is None and ipaddress.ip_address(client[0]).is_loopback
+
+    async def _asyncapi(self, _scope: Scope, send: Send) -> None:
+        await _answer_json(send, 200, asyncapi.document())
+
+    # -- what surrounds every answer -----------------------------------------------------------------
+
+    def _guarded(self, scope: Scope, send: Send) -> Send:
+        """Every answer carries the headers that keep browsers careful."""
+        headers = list(_SAFE)
+        if self._house.config.production:
+            headers.append(_HSTS)
+        if origin := self._allowed_origin(scope):
+            headers += _cors(origin)
+
+        async def guarded(event: MutableMapping[str, Any]) -> None:
+            if event["type"] == "http.response.start":
+                event = {**event, "headers": [*event.get("headers", ()), *headers]}
+            await send(event)
+
+        return guarded
+
+    def _allowed_origin(self, scope: Scope) -> str | None:
+        origin = _header(scope, b"origin")
+        return origin if origin in self._house.config.allowed_origins else None
+
+    def _is_our_host(self, scope: Scope) -> bool:
+        """A page of somebody else's name that points here must not reach us (DNS rebinding)."""
+        name = _host_name(_header(scope, b"host") or "")
+        return name in self._hosts or _is_address(name)
+
+
+def _own_hosts(config: Any) -> frozenset[str]:
+    ours = {"localhost", config.host, urlsplit(config.url).hostname or "", *config.allowed_hosts}
+    return frozenset(ours - {""})
+
+
+def _host_name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def _refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        return await send({"type": "websocket.close", "code": 4404})
+    detail = "This server does not answer to that host name; the operator can add it to DORAN_ALLOWED_HOSTS."
+    body = {
+        "type": "urn:doran:problem:bad_request",
+        "title": "Unknown host",
+        "status": 400,
+        "detail": detail,
+        "code": "bad_request",
+    }
+    await _answer(send, 400, msgspec.json.encode(body), b"application/problem+json")
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method") is not None
+
+
+def _cors(origin: str) -> Headers:
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-allow-methods", _CORS_METHODS),
+        (b"access-control-allow-headers", _CORS_HEADERS),
+        (b"access-control-expose-headers", b"retry-after"),
+        (b"access-control-max-age", b"600"),
+        (b"vary", b"origin"),
+    ]
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return None
+
+
+async def _answer_json(send: Send, status: int, body: Any) -> None:
+    await _answer(send, status, msgspec.json.encode(body), b"application/json")
+
+
+async def _answer(send: Send, status: int, body: bytes, kind: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

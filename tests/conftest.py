@@ -1,0 +1,15 @@
+"""Django awake once for all tests, with the services that `DORAN_SERVICES` names (all by default)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import django
+
+from doran.kernel import config
+
+_services = os.environ.get("DORAN_SERVICES", "core,chat,ai")
+config.use(config.load({"DORAN_DATA": tempfile.mkdtemp(prefix="doran-tests-"), "DORAN_SERVICES": _services}))
+os.environ["DJANGO_SETTINGS_MODULE"] = "doran.server.settings"
+django.setup()

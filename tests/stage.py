@@ -1,0 +1,87 @@
+"""A started Doran in memory for one test: fresh databases, real threads, no port."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.db import connections
+
+from doran.kernel import config as settings
+from doran.kernel.config import Config
+from doran.server import wiring
+from doran.server.wiring import House
+
+QUICK = {
+    "DORAN_SIGNUPS_PER_MINUTE": "100000",
+    "DORAN_LOGINS_PER_MINUTE": "100000",
+    "DORAN_LOOKUPS_PER_MINUTE": "100000",
+    "DORAN_REQUESTS_PER_SECOND": "100000",
+    "DORAN_SECRET_KEY": "only for tests, but long enough to be one",
+    "DORAN_DRAIN_SECONDS": "1",
+}
+
+
+@asynccontextmanager
+async def staged(*, services: tuple[str, ...], own_keys: Any = None, **changes: Any) -> AsyncIterator[House]:
+    """A house with these services on empty databases, awake until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="doran-test-", dir=_fast_folder()) as folder:
+        config = settings.load(QUICK).replace(services=services, data=Path(folder), **changes)
+        await asyncio.to_thread(point_databases_at, config)
+        house = wiring.build(config, own_keys=own_keys)
+        await house.start()
+        try:
+            yield house
+        finally:
+            await house.stop()
+
+
+def point_databases_at(config: Config) -> None:
+    """Give each service an empty, migrated database file in the folder of these settings."""
+    settings.use(config)
+    for service in config.services:
+        path = Path(config.data) / f"{service}.sqlite3"
+        shutil.copy(_migrated(service), path)
+        _point(service, path)
+
+
+def _point(service: str, path: Path) -> None:
+    """New connections of this service open this file; this thread's old one is closed."""
+    connections[service].close()
+    connections.settings[service]["NAME"] = str(path)
+    connections[service].settings_dict["NAME"] = str(path)
+
+
+@lru_cache
+def _migrated(service: str) -> Path:
+    """A database file of this service with all its tables, made once and copied ever after."""
+    path = Path(tempfile.mkdtemp(prefix="doran-template-")) / f"{service}.sqlite3"
+    _point(service, path)
+    call_command("migrate", service, database=service, verbosity=0, skip_checks=True)
+    with connections[service].cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connections[service].close()
+    return path
+
+
+def _fast_folder() -> str | None:
+    """Memory where there is some: these tests are about what is written, not about the disk."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() else None
+
+
+async def eventually(true: Any, *, seconds: float = 5.0) -> Any:
+    """What `true()` returns as soon as it is true. For what other threads do; fails when it never is."""
+    until = asyncio.get_running_loop().time() + seconds
+    while not (found := true()):
+        if asyncio.get_running_loop().time() > until:
+            raise AssertionError("it did not happen in time")
+        await asyncio.sleep(0.005)
+    return found
