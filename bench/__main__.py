@@ -48,7 +48,7 @@ def benchmark(wanted: argparse.Namespace) -> int:
             side.start()
             print(f"{side.name}: filling in {wanted.people} people …", flush=True)
             side.populate(wanted.people, history=plan.history)
-        verdicts = [verdict for name in wanted.scenarios for verdict in measure(name, sides, plan, wanted)]
+        verdicts = [verdict for name in wanted.scenarios or ALL for verdict in measure(name, sides, plan, wanted)]
         for side in sides:
             if wanted.py_spy and isinstance(side, Doran):
                 profile.show(side, plan)
@@ -123,10 +123,16 @@ def about(wanted: argparse.Namespace, plan: Plan) -> dict[str, object]:
     }
 
 
+def scenario(name: str) -> str:
+    if name not in ALL:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(ALL)}")
+    return name
+
+
 def arguments() -> argparse.Namespace:
     reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     say = reader.add_argument
-    say("scenarios", nargs="*", choices=[*ALL, []], default=ALL, help=f"any of {', '.join(ALL)}; all by default")
+    say("scenarios", nargs="*", type=scenario, metavar="scenario", help=f"any of {', '.join(ALL)}; all by default")
     say("--rival", choices=[*VARIANTS, "none"], default="mariadb", help="variant of the plain Django design")
     say("--rival-server", choices=["daphne", "uvicorn"], default="daphne")
     say("--rival-only", action="store_true", help="leave Doran out")
