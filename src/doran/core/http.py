@@ -22,7 +22,9 @@ from doran.kernel import config
 from doran.kernel.auth import OWN_ALGORITHM
 from doran.kernel.http import Answer, Api, Json, Page, Query, offers, route
 
-Username = Annotated[str, Meta(max_length=128, description="2 to 32 letters, digits, `_`, `.` or `-`; capitals do not count.")]
+Username = Annotated[
+    str, Meta(max_length=128, description="2 to 32 letters, digits, `_`, `.` or `-`; capitals do not count.")
+]
 Password = Annotated[str, Meta(max_length=1024, description="8 to 256 characters, not a common password.")]
 RefreshToken = Annotated[str, Meta(max_length=512)]
 Line = Annotated[str, Meta(max_length=1000)]
@@ -53,7 +55,7 @@ class ProfileChange(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What is left out stays as it is."""
 
     display_name: Line | UnsetType = UNSET
-    avatar_url: Line | None | UnsetType = UNSET
+    avatar_url: Line | UnsetType | None = UNSET
     status_message: Line | UnsetType = UNSET
     locale: Line | UnsetType = UNSET
     time_zone: Line | UnsetType = UNSET

@@ -104,7 +104,9 @@ def forget() -> None:
 
 def _hand_over(keys: Sequence[SigningKey], *, at_once: bool) -> datetime:
     now, last = clock.now(), keys[-1]
-    begins = now if at_once else max(now, _known_everywhere(last), *(key.active_from for key in keys if key.active_from))
+    begins = (
+        now if at_once else max(now, _known_everywhere(last), *(key.active_from for key in keys if key.active_from))
+    )
     if at_once:
         SigningKey.objects.filter(number__lt=last.number, withdrawn_at=None).update(withdrawn_at=now)
     SigningKey.objects.filter(number=last.number).update(active_from=begins)

@@ -35,7 +35,7 @@ class Profile(models.Model):
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="profile")
     display_name = models.CharField(max_length=DISPLAY_NAME_LENGTH)
-    avatar_url = models.CharField(max_length=AVATAR_URL_LENGTH, null=True)  # noqa: DJ001  null is "none"
+    avatar_url = models.CharField(max_length=AVATAR_URL_LENGTH, null=True)
     status_message = models.CharField(max_length=STATUS_MESSAGE_LENGTH, default="")
     locale = models.CharField(max_length=35, default="en")
     time_zone = models.CharField(max_length=64, default="UTC")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -43,7 +44,7 @@ def _weakness(password: str, username: str) -> str | None:
 
 def _is_regular(text: str) -> bool:
     """One or two characters over and over, or a plain run such as abcdefgh or 87654321."""
-    steps = {ord(after) - ord(before) for before, after in zip(text, text[1:], strict=False)}
+    steps = {ord(after) - ord(before) for before, after in pairwise(text)}
     return len(set(text)) <= 2 or steps in ({1}, {-1})
 
 

@@ -13,9 +13,7 @@ _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _JOINERS: Final = frozenset("\u200c\u200d")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
-USERNAME_RULE: Final = (
-    "Use 2 to 32 letters (a to z, 가 to 힣), digits, or _ . - and begin with a letter or digit."
-)
+USERNAME_RULE: Final = "Use 2 to 32 letters (a to z, 가 to 힣), digits, or _ . - and begin with a letter or digit."
 
 
 def shown_username(typed: str) -> str:

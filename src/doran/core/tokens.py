@@ -193,9 +193,7 @@ def _successor(session: AuthToken, shown: _Shown) -> _Shown:
     """The next token follows from this one, a salt of the session and our secret: it can be made
     again for a lost answer, and neither the stored row nor the old token alone gives it away."""
     generation = shown.generation + 1
-    secret = sealing.tag(
-        "refresh successors", bytes(session.salt), session.id.bytes, str(generation), shown.secret
-    )
+    secret = sealing.tag("refresh successors", bytes(session.salt), session.id.bytes, str(generation), shown.secret)
     return _made(session.id, generation, secret)
 
 

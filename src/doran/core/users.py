@@ -6,7 +6,7 @@ import hmac
 import logging
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from doran.contracts.errors import Problem
 from doran.contracts.events import UserCreated, UserDeactivated, UserErased
@@ -103,7 +103,7 @@ def _check_policy(invite_code: str | None) -> None:
 
 def _is_invited(code: str | None, codes: tuple[str, ...]) -> bool:
     shown = (code or "").encode()
-    return any([hmac.compare_digest(shown, known.encode()) for known in codes])  # every one, in the same time
+    return sum(hmac.compare_digest(shown, known.encode()) for known in codes) > 0  # all of them, in the same time
 
 
 def _check_free(handle: str) -> None:
@@ -149,7 +149,7 @@ def _said(user: User) -> UserCreated:
 # -- switching off, erasing -------------------------------------------------------------------------
 
 
-def _people():  # type: ignore[no-untyped-def]
+def _people() -> QuerySet[User]:
     return User.objects.select_related("profile").filter(erased_at=None)
 
 
