@@ -21,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "doran.server.settings")
 django.setup()
 
 import uvicorn
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
@@ -428,6 +428,37 @@ async def test_closing_lets_the_last_request_finish_and_closes_the_connections(o
     late.problem(503, "unavailable")
     assert last.body == b"through"
     assert kept[0].connection is None
+
+
+# -- asked from inside ---------------------------------------------------------------------------
+
+
+async def test_a_view_may_ask_its_own_house_while_every_thread_is_busy(opened: list[int]) -> None:
+    async with running(threads=1) as pool:
+
+        def nosy(request: HttpRequest) -> HttpResponse:
+            count(request)
+            with transaction.atomic(using="pool"):
+                status, body = pool.ask("/other%20room/?q=1", {"Authorization": "Bearer minji"})
+                assert connections["pool"].in_atomic_block
+            return HttpResponse(body, status=status)
+
+        def other(request: HttpRequest) -> HttpResponse:
+            count(request)
+            return HttpResponse(f"{request.META['HTTP_AUTHORIZATION']} {request.GET['q']}", status=202)
+
+        views.update({"nosy": nosy, "other room": other})
+        client = await Client(pool, "nosy").ask()
+    assert (client.status, client.body, len(opened)) == (202, b"Bearer minji 1", 1)
+
+
+async def test_who_asks_inside_for_nothing_or_for_trouble_gets_what_anybody_gets() -> None:
+    async with running() as pool:
+        views["broken"] = lambda request: HttpResponse(1 // 0)
+        nothing = await asyncio.to_thread(pool.ask, "/a/b/", {})
+        trouble = await asyncio.to_thread(pool.ask, "/broken/", {})
+    assert (nothing[0], json.loads(nothing[1])["code"]) == (404, "not_found")
+    assert (trouble[0], json.loads(trouble[1])["code"]) == (500, "internal_error")
 
 
 # -- under a real server -------------------------------------------------------------------------

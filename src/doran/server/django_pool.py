@@ -192,20 +192,6 @@ class DjangoPool:
             await _unless_gone(job, receive)
         return await job.reply
 
-    def ask(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """GET a path of this process from a thread that may wait, through the same chain as from outside."""
-        where, _, query = path.partition("?")
-        scope = {
-            "type": "http", "method": "GET", "path": where, "raw_path": where.encode(), "root_path": "",
-            "query_string": query.encode(), "scheme": "http", "server": ("localhost", 80), "client": ("127.0.0.1", 0),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }  # fmt: skip
-        response = self._handler.get_response(ASGIRequest(scope, BytesIO()))
-        try:
-            return response.status_code, _whole(response, "").body
-        finally:
-            response.close()
-
     def _work(self) -> None:
         """What each thread does until it is told to stop."""
         try:

@@ -180,7 +180,7 @@ class Api(Controller[Bodies]):
         results: list[Item],
         *,
         count: int,
-        next: Mapping[str, Any] | None,  # noqa: A002  the field's own name
+        next: Mapping[str, Any] | None,
         previous: Mapping[str, Any] | None,
     ) -> Page[Item]:
         """A page whose neighbours are this path with other query values (`next={"page": 3}`)."""

@@ -24,7 +24,8 @@ ABOUT: Final = (
     "details whose `code` is stable. Every path answers with and without its trailing slash."
 )
 ALWAYS: Final = (429, 500, 503)
-WITH_BODY: Final = (400, 408, 413, 415, 422)
+READS_BODY: Final = (408, 413)
+WANTS_BODY: Final = (400, 415, 422)
 VERBS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _PROBLEM_REFERENCE: Final = {"$ref": "#/components/schemas/ProblemDetails"}
 
@@ -50,7 +51,7 @@ def document(services: Services) -> Document:
         root.include(Router("", urls(routes), tags=[name]))
     found: Document = build_schema(root, context=_Context(_config(services))).convert(skip_validation=True)
     for path, verb, operation in operations(found):
-        _complete(operation, in_path="{" in path, with_body=verb in ("post", "put", "patch"))
+        _complete(operation, in_path="{" in path, reads_body=verb != "get")
     found["components"].setdefault("responses", {}).update(_shared_refusals())
     return found
 
@@ -73,12 +74,14 @@ def _config(services: Services) -> OpenAPIConfig:
     )
 
 
-def _complete(operation: Document, *, in_path: bool, with_body: bool) -> None:
+def _complete(operation: Document, *, in_path: bool, reads_body: bool) -> None:
     """Say what every call may answer beside its own: the general refusals, all as problem details."""
     operation["operationId"] = operation["tags"][0] + operation["operationId"].partition("@")[0]
     responses = {status: said for status, said in operation["responses"].items() if _is_ours(status, said)}
     responses.get("204", {}).pop("content", None)
-    general = {*ALWAYS, *(WITH_BODY if with_body else ()), *((404,) if in_path else ())}
+    general = {*ALWAYS, *(READS_BODY if reads_body else ()), *((404,) if in_path else ())}
+    if "requestBody" in operation:
+        general.update(WANTS_BODY)
     if operation.setdefault("security", []):
         general.add(401)
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
