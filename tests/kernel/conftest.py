@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import django
@@ -21,6 +21,7 @@ if not apps.ready:
 from django.db import connections, router
 
 from doran.contracts.events import PRODUCERS
+from doran.kernel import faults, outbox
 from doran.server import databases
 from tests.kernel import shop
 
@@ -49,3 +50,28 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     connections[shop.LABEL].close()
     del connections[shop.LABEL]
     del connections.settings[shop.LABEL]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed may be tried again at once."""
+    monkeypatch.setattr(outbox, "_backoff", lambda attempts, longest: 0.0)
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: no code of ours catches it on purpose."""
+
+
+@pytest.fixture
+def crash_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Crash the next time this fault point is passed, once."""
+    armed: set[str] = set()
+
+    def hit(name: str) -> None:
+        assert name in faults.FAULT_POINTS
+        if name in armed:
+            armed.remove(name)
+            raise Crash(name)
+
+    monkeypatch.setattr(faults, "hit", hit)
+    return armed.add

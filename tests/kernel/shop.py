@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from django.db import models
+import uuid
+from collections.abc import Collection, Sequence
 
+import msgspec
+from django.db import models, transaction
+
+from doran.contracts import events
+from doran.contracts.events import Envelope, Event
+from doran.kernel import clock
+from doran.kernel.bus import Handler, Unavailable
 from doran.kernel.inbox import AbstractDeadLetter, AbstractInbox
 from doran.kernel.outbox import AbstractOutbox
 
 LABEL = "shop"
+NOON = "2026-11-23T12:00:00.000000Z"
 
 
 class Outbox(AbstractOutbox):
@@ -36,3 +45,119 @@ class Heard(models.Model):
 
 
 MODELS = (Outbox, Inbox, DeadLetter, Heard)
+
+
+def sent(number: int, conversation: str = "minji-junho", *, content: str = "") -> events.MessageCreated:
+    """Minji's message of this number to Junho."""
+    return events.MessageCreated(
+        message_id=f"m{number}",
+        conversation_id=conversation,
+        sender_id="minji",
+        recipient_id="junho",
+        seq=number,
+        content=content or f"안녕 {number}",
+        message_type="text",
+        created_at=NOON,
+    )
+
+
+def deleted(number: int, conversation: str = "minji-junho") -> events.MessageDeleted:
+    return events.MessageDeleted(
+        message_id=f"m{number}",
+        conversation_id=conversation,
+        sender_id="minji",
+        seq=number,
+        change_seq=100 + number,
+        deleted_at=NOON,
+    )
+
+
+def erased(user_id: str) -> events.UserErased:
+    return events.UserErased(user_id=user_id, erased_at=NOON)
+
+
+def say(*said: Event) -> None:
+    """A change that says these events, and commits."""
+    with transaction.atomic(using=LABEL):
+        for event in said:
+            Outbox.add(event)
+
+
+def envelope(event: Event, *, event_type: str = "", data: bytes = b"") -> Envelope:
+    """The event on its way to a consumer."""
+    return Envelope(
+        event_type=event_type or event.NAME,
+        timestamp=NOON,
+        data=msgspec.Raw(data or events.encode(event)),
+        event_id=str(uuid.uuid4()),
+        schema_version=event.VERSION,
+        producer="chat",
+        key=event.key(),
+        trace_id="",
+    )
+
+
+def hear(event: events.MessageCreated) -> None:
+    """The shop's one effect."""
+    Heard.objects.create(key=event.conversation_id, what=event.content)
+
+
+def heard(key: str = "minji-junho") -> list[str]:
+    return list(Heard.objects.filter(key=key).order_by("id").values_list("what", flat=True))
+
+
+def greetings(*numbers: int) -> list[str]:
+    return [f"안녕 {number}" for number in numbers]
+
+
+class Courier:
+    """A bus that behaves as it is told and remembers what it took."""
+
+    def __init__(self) -> None:
+        self.taken: list[Envelope] = []
+        self.calls = 0
+        self.down = False
+        self.refuses: set[str] = set()
+        self.trips_over: set[str] = set()
+        self.wanted: set[str] = set(events.EVENTS)
+
+    def wants(self, event_type: str) -> bool:
+        return event_type in self.wanted
+
+    def subscribe(self, subscription: str, event_types: Collection[str], handler: Handler) -> None:
+        raise AssertionError("nobody listens to the courier")
+
+    def publish(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
+        self.calls += 1
+        if self.down:
+            raise Unavailable
+        if self.trips_over & {one.key for one in envelopes}:
+            raise RuntimeError("the driver stumbles")
+        self.taken += [one for one in envelopes if one.key not in self.refuses]
+        return frozenset(one.event_id for one in envelopes if one.key in self.refuses)
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def contents(self, key: str = "minji-junho") -> list[str]:
+        return [msgspec.json.decode(one.data)["content"] for one in self.taken if one.key == key]
+
+
+def waiting() -> list[str]:
+    """Keys of the rows that wait in the outbox, oldest first."""
+    return list(Outbox.objects.order_by("id").values_list("key", flat=True))
+
+
+def put(event: Event, **columns: object) -> Outbox:
+    """A row as some other writer left it."""
+    row = {
+        "event_id": clock.new_id(),
+        "event_type": event.NAME,
+        "key": event.key(),
+        "data": events.encode(event).decode(),
+        "timestamp": clock.now(),
+    }
+    return Outbox.objects.create(**{**row, **columns})

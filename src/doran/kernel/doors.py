@@ -32,9 +32,16 @@ def commit(door: Door, database: str, change: Callable[[], T]) -> T:
     try:
         done: T = door(lambda: _whole(database, change))
     except Exception:
-        connections[database].close_if_unusable_or_obsolete()
+        reopen_if_broken(database)
         raise
     return done
+
+
+def reopen_if_broken(database: str) -> None:
+    """Drop a connection that does not work any more, unless somebody's transaction is open on it."""
+    connection = connections[database]
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
 
 
 def _whole(database: str, change: Callable[[], T]) -> T:

@@ -20,7 +20,7 @@ from django.db.models import Count, Min
 from doran.contracts.events import EVENTS, PRODUCERS, BadEvent, Envelope, Event, UnknownEvent, encode
 from doran.kernel import clock, faults, redaction, telemetry
 from doran.kernel.bus import Bus, Unavailable
-from doran.kernel.doors import Door, commit, directly, home
+from doran.kernel.doors import Door, commit, directly, home, reopen_if_broken
 
 log = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ class Relay:
             self._failures = 0
         except Exception as wrong:
             self._failures += 1
-            connections[self._database].close_if_unusable_or_obsolete()
+            reopen_if_broken(self._database)
             facts = {"service": self.service, "error_class": type(wrong).__name__, "attempts": self._failures}
             log.warning("events could not be published", extra=facts)
         with self._pass:
