@@ -173,13 +173,19 @@ class Evidence:
 
     @cached_property
     def original(self) -> dict[str, Origin]:
-        """Message id → what was sent under it, as far as anybody saw it unchanged."""
+        """Message id → what was sent under it: by its acknowledgement, or as first seen."""
         original: dict[str, Origin] = {}
+        for send in self.all(Send):
+            if send.row is not None and not send.trick and not self._other_text(send, send.row):
+                original.setdefault(send.row.id, self.origins[send.body])
         for sighting in self.sightings:
             origin = self.origins.get(sighting.row.body)
             if origin is not None and not origin.edits:
                 original.setdefault(sighting.row.id, origin)
         return original
+
+    def _other_text(self, send: Send, row: Row) -> bool:
+        return row.body != send.body and (row.deleted or row.body in self.origins)
 
     def belongs(self, row: Row) -> bool:
         """Whether the text of a row is one that its message has ever been given."""
@@ -187,6 +193,15 @@ class Evidence:
         if origin is None:
             return False
         return origin.edits == row.id if origin.edits else self.original[row.id] is origin
+
+    @cached_property
+    def straight(self) -> dict[str, list[Send]]:
+        """Conversation → sends that were acknowledged at their first attempt, by beginning."""
+        straight: dict[str, list[Send]] = defaultdict(list)
+        for origin in self.sent:
+            if isinstance(origin.first, Send) and origin.first.outcome == "ok":
+                straight[origin.conversation].append(origin.first)
+        return straight
 
     # -- sightings ---------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class Operation(msgspec.Struct, tag_field="op", kw_only=True, omit_defaults=True
     """Number of the socket it went through; 0 means REST."""
 
 
-class Began(Operation, tag="began"):
+class Began(Operation, tag="began", kw_only=True, omit_defaults=True):
     """The first line: what this history is about, and the bounds it will be judged by."""
 
     seed: int
@@ -54,25 +54,25 @@ class Began(Operation, tag="began"):
     converge_seconds: float = 10.0
 
 
-class Person(Operation, tag="person"):
+class Person(Operation, tag="person", kw_only=True, omit_defaults=True):
     name: str
 
 
-class Meeting(Operation, tag="meeting"):
+class Meeting(Operation, tag="meeting", kw_only=True, omit_defaults=True):
     """A conversation exists; only these two people may ever learn anything of it."""
 
     conversation: str
     people: tuple[str, str]
 
 
-class Opened(Operation, tag="opened"):
+class Opened(Operation, tag="opened", kw_only=True, omit_defaults=True):
     """A socket was opened (`room` is empty for the door to everything of mine)."""
 
     room: str = ""
     epoch: str = ""
 
 
-class Closed(Operation, tag="closed"):
+class Closed(Operation, tag="closed", kw_only=True, omit_defaults=True):
     """A socket ended, by whom and why: `code` 0 means that the connection broke."""
 
     room: str = ""
@@ -80,7 +80,7 @@ class Closed(Operation, tag="closed"):
     by: Literal["server", "device"] = "server"
 
 
-class Change(Operation):
+class Change(Operation, kw_only=True, omit_defaults=True):
     """Base of what changes something; `trick` names what is wrong with it on purpose."""
 
     conversation: str
@@ -89,24 +89,24 @@ class Change(Operation):
     trick: str = ""
 
 
-class Send(Change, tag="send"):
+class Send(Change, tag="send", kw_only=True, omit_defaults=True):
     cmid: str
     body: str
     row: Row | None = None
 
 
-class Edit(Change, tag="edit"):
+class Edit(Change, tag="edit", kw_only=True, omit_defaults=True):
     message_id: str
     body: str
     row: Row | None = None
 
 
-class Delete(Change, tag="delete"):
+class Delete(Change, tag="delete", kw_only=True, omit_defaults=True):
     message_id: str
     row: Row | None = None
 
 
-class Mark(Change, tag="mark"):
+class Mark(Change, tag="mark", kw_only=True, omit_defaults=True):
     """A claim: everything up to `up_to` was read (or delivered). `reached` is the answer."""
 
     level: Level
@@ -114,7 +114,7 @@ class Mark(Change, tag="mark"):
     reached: int | None = None
 
 
-class Saw(Operation, tag="saw"):
+class Saw(Operation, tag="saw", kw_only=True, omit_defaults=True):
     """Messages were shown: by which source, asked with what, and with which claims about the rest.
 
     Sources: `live` (a frame nobody asked for), `history` (on opening a conversation's socket),
@@ -133,7 +133,7 @@ class Saw(Operation, tag="saw"):
     epoch: str = ""
 
 
-class Looked(Operation, tag="looked"):
+class Looked(Operation, tag="looked", kw_only=True, omit_defaults=True):
     """Somebody's marks were shown; `unread` and `last_seq` only with one's own."""
 
     conversation: str
@@ -145,7 +145,7 @@ class Looked(Operation, tag="looked"):
     last_seq: int | None = None
 
 
-class Pried(Operation, tag="pried"):
+class Pried(Operation, tag="pried", kw_only=True, omit_defaults=True):
     """An outsider asked for what is not theirs; `ok` means that they got something."""
 
     conversation: str
@@ -153,18 +153,24 @@ class Pried(Operation, tag="pried"):
     outcome: Outcome = "info"
 
 
-class Fault(Operation, tag="fault"):
+class Garbled(Operation, tag="garbled", kw_only=True, omit_defaults=True):
+    """An answer or a frame did not have the shape of the contract."""
+
+    what: str
+
+
+class Fault(Operation, tag="fault", kw_only=True, omit_defaults=True):
     """The nemesis did this between `inv` and `ret`, when the server served again."""
 
     name: str
     detail: str = ""
 
 
-class Healed(Operation, tag="healed"):
+class Healed(Operation, tag="healed", kw_only=True, omit_defaults=True):
     """The last fault is over; from here the bound for agreement counts."""
 
 
-class Holds(Operation, tag="holds"):
+class Holds(Operation, tag="holds", kw_only=True, omit_defaults=True):
     """All that a device holds of a conversation at the end; a `fresh` device read it all anew."""
 
     conversation: str
@@ -172,7 +178,7 @@ class Holds(Operation, tag="holds"):
     fresh: bool = False
 
 
-class Spilled(Operation, tag="spilled"):
+class Spilled(Operation, tag="spilled", kw_only=True, omit_defaults=True):
     """Something private stood in a place outside the conversation (a log, a metric, a trace)."""
 
     where: str
@@ -180,7 +186,7 @@ class Spilled(Operation, tag="spilled"):
     place: str = ""
 
 
-class Heard(Operation, tag="heard"):
+class Heard(Operation, tag="heard", kw_only=True, omit_defaults=True):
     """One integration event, in the order in which the stream delivered it."""
 
     event_id: str
@@ -203,6 +209,7 @@ KINDS: tuple[type[Operation], ...] = (
     Saw,
     Looked,
     Pried,
+    Garbled,
     Fault,
     Healed,
     Holds,
@@ -222,6 +229,7 @@ _AnyOperation = (
     | Saw
     | Looked
     | Pried
+    | Garbled
     | Fault
     | Healed
     | Holds

@@ -1,0 +1,168 @@
+"""`doran verify`: use a server, break it meanwhile, judge what was seen; or judge a recorded run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from doran.verify import report
+from doran.verify.client import Lost, NetworkGate, Unreachable
+from doran.verify.device import Refused
+from doran.verify.history import BadHistory, Operation, Recorder, in_order, read
+from doran.verify.judge import judge
+from doran.verify.nemesis import Nemesis, NeverReady, Server
+from doran.verify.rules import RULES
+from doran.verify.run import Campaign, Plan
+from doran.verify.side import search
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns the exit code: see `report`."""
+    if argv and argv[0] == "rules":
+        return _print_rules()
+    if argv and argv[0] == "judge":
+        return _judge_file(_judge_parser().parse_args(argv[1:]))
+    wanted = _parser().parse_args(argv)
+    try:
+        return asyncio.run(_verify(wanted))
+    except (Unreachable, Lost):
+        print("doran verify: the server does not answer", file=sys.stderr)
+    except (Refused, NeverReady, OSError) as reason:
+        print(f"doran verify: {reason}", file=sys.stderr)
+    return report.UNABLE
+
+
+def _print_rules() -> int:
+    for rule in RULES.values():
+        print(f"{rule.name:20} {rule.sentence}")
+    return report.CLEAN
+
+
+def _judge_file(wanted: argparse.Namespace) -> int:
+    try:
+        return _pronounce(read(wanted.file), as_json=wanted.json)
+    except (BadHistory, OSError) as reason:
+        print(f"doran verify: {reason}", file=sys.stderr)
+        return report.UNABLE
+
+
+def _pronounce(operations: list[Operation], *, as_json: bool) -> int:
+    verdict = judge(operations)
+    numbered = {operation.n: operation for operation in operations}
+    print(report.as_json(verdict) if as_json else report.as_text(verdict, numbered))
+    return report.exit_code(verdict)
+
+
+async def _verify(wanted: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="doran-verify-") as scratch:
+        recorder = Recorder(time.monotonic_ns, wanted.history)
+        try:
+            await _live_through(wanted, recorder, Path(scratch))
+        finally:
+            recorder.close()
+        return _pronounce(in_order(recorder.operations.values()), as_json=wanted.json)
+
+
+async def _live_through(wanted: argparse.Namespace, recorder: Recorder, scratch: Path) -> None:
+    port = _free_port()
+    gate = NetworkGate(wanted.url or f"http://127.0.0.1:{port}")
+    campaign = Campaign(gate, recorder, _plan(wanted))
+    try:
+        if wanted.command is None:
+            await campaign.run()
+        else:
+            command = wanted.command.replace("{port}", str(port)).replace("{data}", str(scratch / "data"))
+            log = wanted.log or scratch / "server.log"
+            await _tormented(wanted, campaign, Server(command, ready=gate.ready, log=log))
+    finally:
+        await gate.close()
+
+
+async def _tormented(wanted: argparse.Namespace, campaign: Campaign, server: Server) -> None:
+    nemesis = Nemesis(server, campaign.recorder, random.Random(wanted.seed))
+    try:
+        await server.start()
+        await campaign.run(lambda: _torment(wanted, nemesis))
+        house = campaign.house
+        search(campaign.recorder, [server.log], run=house.run, secrets=house.secrets())
+    finally:
+        await server.stop()
+
+
+async def _torment(wanted: argparse.Namespace, nemesis: Nemesis) -> None:
+    missed = await nemesis.at_points(wanted.points) if wanted.points else []
+    for setting in missed:
+        print(f"doran verify: the server did not die at {setting}", file=sys.stderr)
+    await nemesis.at_random(wanted.seconds)
+
+
+def _plan(wanted: argparse.Namespace) -> Plan:
+    return Plan(
+        people=wanted.people,
+        devices=wanted.devices,
+        seconds=wanted.seconds,
+        seed=wanted.seed,
+        converge_seconds=wanted.converge,
+        evil=not wanted.no_evil,
+        command=wanted.command or wanted.url,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="doran verify",
+        description="Let people use a chat server, break it meanwhile, and judge what they saw. "
+        "Also: `doran verify judge FILE` judges a recorded run, `doran verify rules` lists the rules.",
+        epilog="Exit code: 0 clean, 1 a rule is broken, 2 could not run, 3 too little happened.",
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--url", help="a running server; only its connections are cut")
+    target.add_argument(
+        "--command",
+        help="how to start a server; it is killed and restarted. {port} and {data} are filled in",
+    )
+    parser.add_argument("--people", type=_at_least(2), default=6)
+    parser.add_argument("--devices", type=_at_least(1), default=2, help="of each person")
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--history", type=Path, help="write every operation to this JSONL file")
+    parser.add_argument("--log", type=Path, help="where the server's output goes, with --command")
+    parser.add_argument(
+        "--points",
+        type=lambda text: [point for point in text.split(",") if point],
+        default=[],
+        help="fault points to die at first, as name:nth,name:nth",
+    )
+    parser.add_argument("--converge", type=float, default=10.0, help="seconds until all must agree")
+    parser.add_argument("--no-evil", action="store_true", help="only honest people")
+    parser.add_argument("--json", action="store_true", help="the verdict as JSON")
+    return parser
+
+
+def _at_least(least: int):  # type: ignore[no-untyped-def]
+    def parse(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"at least {least}")
+        return int(text)
+
+    return parse
+
+
+def _judge_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="doran verify judge")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--json", action="store_true", help="the verdict as JSON")
+    return parser
