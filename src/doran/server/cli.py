@@ -131,10 +131,12 @@ def up(arguments: Arguments) -> int:
     if arguments.look:
         serving.look(config)
         return 0
+    if arguments.demo and config.production:
+        raise Refused("bad_setting", "production mode refuses --demo: its people have passwords that are printed.")
     return serving.serve(config, play=_play() if arguments.demo else None)
 
 
-def _play() -> Callable[[Any], str]:
+def _play() -> Callable[[Config], str]:
     from doran.server import demo
 
     return demo.play
@@ -221,7 +223,9 @@ def check(arguments: Arguments) -> int:
 def reference(arguments: Arguments) -> None:
     """Write the tables of the code as reference pages."""
     from doran.server import reference as pages
+    from doran.server import serving
 
+    serving.wake(settings.load())
     pages.write(arguments.folder)
     say(f"Written to {arguments.folder}.")
 
@@ -230,11 +234,73 @@ def _reference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/reference"))
 
 
+# -- operating -----------------------------------------------------------------------------------
+
+
+def _users_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("deactivate", "reactivate", "erase"))
+    parser.add_argument("username")
+    _data(parser)
+
+
+def users(arguments: Arguments) -> None:
+    """Switch a person off or on, or forget them for good."""
+    _house_at_rest(arguments)
+    from doran.server import operating
+
+    operating.switch(arguments.what, arguments.username)
+
+
+def _keys_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("list", "rotate"))
+    parser.add_argument("--at-once", action="store_true", help="the key got into wrong hands: all its tokens end now")
+    _data(parser)
+
+
+def keys(arguments: Arguments) -> None:
+    """List the signing keys, or let the next one take over."""
+    _house_at_rest(arguments)
+    from doran.server import operating
+
+    if arguments.what == "list":
+        operating.list_keys()
+    else:
+        operating.rotate_keys(at_once=arguments.at_once)
+
+
+def _letters_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("list", "replay", "discard"))
+    parser.add_argument("ids", nargs="*", type=int, help="ids from the list; replay without any takes all")
+    parser.add_argument("--service", choices=SERVICES, default="chat", help="whose (chat); list shows all")
+    _data(parser)
+
+
+def dead_letters(arguments: Arguments) -> int:
+    """Show events that could not be handled, try them again, or give them up."""
+    if arguments.what == "discard" and not arguments.ids:
+        raise Refused("usage", "Name the ids to give up: see `doran dead-letters list`.")
+    config = _house_at_rest(arguments)
+    from doran.server import operating
+
+    if arguments.what == "replay":
+        return operating.replay(config, arguments.service, arguments.ids or None)
+    if arguments.what == "list":
+        operating.list_letters(config.services)
+    else:
+        operating.discard(arguments.service, arguments.ids)
+    return 0
+
+
 COMMANDS: Final = (
     Command("up", "serve everything in one process", up, _up_arguments),
     Command("serve", "serve some of the services in this process", serve, _serve_arguments),
     Command("migrate", "bring the databases up to date, and stop", migrate, _data),
     Command("config", "print every setting with what is in force", show_config, _config_arguments),
     Command("check", "see whether this deployment can run; changes nothing", check, _check_arguments),
+    Command("users", "deactivate, reactivate or erase somebody", users, _users_arguments),
+    Command("keys", "list the signing keys, or let the next one take over", keys, _keys_arguments),
+    Command(
+        "dead-letters", "list, replay or discard events that could not be handled", dead_letters, _letters_arguments
+    ),
     Command("reference", "write the reference pages from the tables in the code", reference, _reference_arguments),
 )

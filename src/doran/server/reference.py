@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,7 +153,7 @@ def _type(kind: Any) -> str:
 
 
 def _spoken(kind: Any) -> str:
-    arguments = getattr(kind, "__args__", ())
+    arguments: tuple[Any, ...] = getattr(kind, "__args__", ())
     origin = str(getattr(kind, "__origin__", type(kind)))
     if "Literal" in origin:
         return " or ".join(f"`{value}`" for value in arguments)
@@ -182,9 +183,9 @@ def _commands() -> str:
 
 def _openapi() -> str:
     from doran.kernel.http.openapi import document
-    from doran.server.urls import TABLES
 
-    return _json(document(TABLES))
+    tables = {service: import_module(f"doran.{service}.http").ROUTES for service in ("core", "chat", "ai")}
+    return _json(document(tables))
 
 
 def _asyncapi() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
@@ -10,24 +11,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doran.kernel import config as settings
 from doran.kernel.config import Config
 from doran.server import folder
-from doran.server.exits import Refused, database_refusal
+from doran.server.exits import EXITS, Refused, database_refusal
 from doran.server.telling import say, step
 
-if TYPE_CHECKING:
-    import uvicorn
-
-    from doran.server.wiring import House
-
-Play = Callable[["House"], str]
+Play = Callable[[Config], str]
 
 
 def serve(config: Config, *, play: Play | None = None) -> int:
-    """Serve until told to stop. `play` runs once the house stands; what it returns is printed."""
+    """Serve until told to stop. `play` runs once the server answers; what it returns is printed."""
     os.umask(0o077)
     began = time.perf_counter()
     with step("Taking the port"):
@@ -39,7 +35,9 @@ def serve(config: Config, *, play: Play | None = None) -> int:
     with step("Waking the services"):
         server = _server(config, play, began)
     server.run(sockets=[listener])
-    return 0
+    if server.refused is not None:
+        raise server.refused
+    return 0 if server.started else EXITS["failed"][0]
 
 
 def look(config: Config) -> None:
@@ -116,7 +114,7 @@ def _migrate(service: str, place: Path) -> None:
         raise database_refusal(wrong, service, place) from wrong
 
 
-def _server(config: Config, play: Play | None, began: float) -> uvicorn.Server:
+def _server(config: Config, play: Play | None, began: float) -> Any:
     import uvicorn
 
     from doran.server import wiring
@@ -126,9 +124,14 @@ def _server(config: Config, play: Play | None, began: float) -> uvicorn.Server:
     class Server(uvicorn.Server):
         """uvicorn's, which also says when it is ready and lets the house drain before it closes."""
 
+        refused: Refused | None = None
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            await _greet(house, config, play, began)
+            try:
+                await _greet(config, play, began)
+            except Refused as refused:
+                self.refused, self.should_exit = refused, True
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             say("Stopping: sockets are told to come back, what was accepted is finished.")
@@ -145,11 +148,9 @@ def _server(config: Config, play: Play | None, began: float) -> uvicorn.Server:
     return Server(uvicorn.Config(house.app, **_uvicorn_settings(config)))
 
 
-async def _greet(house: House, config: Config, play: Play | None, began: float) -> None:
-    import asyncio
-
+async def _greet(config: Config, play: Play | None, began: float) -> None:
     if play is not None:
-        say(await asyncio.to_thread(play, house))
+        say(await asyncio.to_thread(play, config))
     say(f"Doran is ready at {config.url} ({time.perf_counter() - began:.2f} s). Ctrl-C stops it.")
 
 
