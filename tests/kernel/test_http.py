@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import os
@@ -128,6 +129,7 @@ class Believing:
 
 @pytest.fixture(autouse=True)
 def house() -> Iterator[None]:
+    before = config.current()
     auth.use(Believing())  # type: ignore[arg-type]
     config.use(config.load({}))
     edge._calls.cache_clear()
@@ -135,7 +137,7 @@ def house() -> Iterator[None]:
     with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"]):
         yield
     auth.use(None)
-    config.use(None)
+    config.use(before)
 
 
 @pytest.fixture
@@ -460,6 +462,15 @@ def test_the_page_about_it_needs_nothing_but_its_style_sheet(stranger: Client, d
     style = stranger.get("/api/docs/style.css")
     assert (style.status_code, style.headers["Content-Type"]) == (200, "text/css")
     assert b"prefers-color-scheme: dark" in style.content
+
+
+def test_the_page_shows_each_call_as_it_is_typed(described: dict[str, Any]) -> None:
+    text = html.unescape(str(render(described)))
+    assert (
+        'curl -X POST \\\n  "$DORAN/api/test/boxes/{box_id}/notes/" \\\n  -H "Authorization: Bearer $TOKEN" \\\n'
+        """  --json '{"content":"…"}'"""
+    ) in text
+    assert 'curl \\\n  "$DORAN/api/test/mirror"</code>' in text
 
 
 def test_words_in_the_page_are_words_and_not_markup(described: dict[str, Any]) -> None:

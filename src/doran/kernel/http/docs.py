@@ -77,20 +77,20 @@ def _of(api: Document, tag: str) -> list[tuple[str, str, Document]]:
 
 
 def _contents(api: Document, tag: str) -> SafeString:
-    lines = ((said["operationId"], _verb(verb), path) for path, verb, said in _of(api, tag))
+    lines = ((said["operationId"], _verb(verb), path.removeprefix(f"/api/{tag}")) for path, verb, said in _of(api, tag))
     return format_html(
         "<h2>{}</h2><ul>{}</ul>", tag, format_html_join("", '<li><a href="#{}">{} <code>{}</code></a></li>', lines)
     )
 
 
 def _section(api: Document, tag: str) -> SafeString:
-    calls = _joined(_call(path, verb, said) for path, verb, said in _of(api, tag))
+    calls = _joined(_call(api, path, verb, said) for path, verb, said in _of(api, tag))
     return format_html('<section id="{}"><h2>{}</h2>{}</section>', tag, tag, calls)
 
 
-def _call(path: str, verb: str, said: Document) -> SafeString:
+def _call(api: Document, path: str, verb: str, said: Document) -> SafeString:
     return format_html(
-        '<article id="{}"><h3>{} <code>{}</code></h3><p class="summary">{} <span class="door">{}</span></p>{}{}{}{}</article>',
+        '<article id="{}"><h3>{} <code>{}</code></h3><p class="summary">{} <span class="door">{}</span></p>{}{}{}{}{}</article>',
         said["operationId"],
         _verb(verb),
         path,
@@ -100,6 +100,37 @@ def _call(path: str, verb: str, said: Document) -> SafeString:
         _parameters(said.get("parameters", [])),
         _body(said.get("requestBody")),
         _responses(said["responses"]),
+        format_html('<pre tabindex="0"><code>{}</code></pre>', _curl(api, path, verb, said)),
+    )
+
+
+def _curl(api: Document, path: str, verb: str, said: Document) -> str:
+    """The call as it is typed, with the body's required fields."""
+    words = ["curl" if verb == "get" else f"curl -X {verb.upper()}", f'"$DORAN{path}"']
+    if said["security"]:
+        words.append('-H "Authorization: Bearer $TOKEN"')
+    for content in said.get("requestBody", {}).get("content", {}).values():
+        body = msgspec.json.encode(_example(api, content["schema"])).decode()
+        words.append(f"--json '{body}'")
+    return " \\\n  ".join(words)
+
+
+def _example(api: Document, schema: Document) -> Any:
+    """The smallest value that fits a schema, with `…` where a person would write."""
+    if "$ref" in schema:
+        return _example(api, api["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return _example(api, schema[choice][0])
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema.get("type") == "object":
+        fields = schema.get("properties", {})
+        plain = [name for name, kind in fields.items() if "$ref" not in str(kind)]
+        shown = schema.get("required") or plain[:1]
+        return {name: _example(api, fields[name]) for name in shown}
+    return {"integer": schema.get("minimum", 1), "number": 1, "boolean": True, "array": [], "null": None}.get(
+        schema.get("type", ""), "…"
     )
 
 
@@ -112,7 +143,7 @@ def _parameters(parameters: list[Document]) -> SafeString:
         (one["name"], one["in"], _kind(one["schema"]), one.get("description") or one["schema"].get("description") or "")
         for one in parameters
     ]
-    return _table("Parameters", ("name", "in", "type", ""), rows)
+    return _table("Parameters", ("name", "in", "type", "meaning"), rows)
 
 
 def _body(body: Document | None) -> SafeString:
@@ -129,8 +160,8 @@ def _responses(responses: Document) -> SafeString:
     general = ", ".join(status for status in responses if "$ref" in responses[status])
     return format_html(
         '{}{}<p class="general">As everywhere: {}</p>',
-        _table("Answers", ("status", "type", ""), plain),
-        _table("Refusals of its own", ("status", "type", ""), own),
+        _table("Answers", ("status", "type"), [row[:2] for row in plain]),
+        _table("Refusals of its own", ("status", "code"), [(status, words) for status, _, words in own]),
         general,
     )
 
@@ -142,16 +173,18 @@ def _answer(said: Document) -> SafeString:
 def _type(name: str, schema: Document) -> SafeString:
     needed = schema.get("required", [])
     rows = [
-        (field, _kind(kind), "required" if field in needed else _default(kind), _words(kind.get("description", "")))
+        (field, _kind(kind), "yes" if field in needed else _default(kind), _words(kind.get("description", "")))
         for field, kind in schema.get("properties", {}).items()
     ]
-    fields = _table("", ("field", "type", "", ""), rows) if rows else format_html("<p>{}</p>", _kind(schema))
+    fields = (
+        _table("", ("field", "type", "needed", "meaning"), rows) if rows else format_html("<p>{}</p>", _kind(schema))
+    )
     about = format_html("<p>{}</p>", _words(schema["description"])) if schema.get("description") else NOTHING
     return format_html('<article id="type-{}"><h3>{}</h3>{}{}</article>', name, name, about, fields)
 
 
 def _default(kind: Document) -> str:
-    return f"default {msgspec.json.encode(kind['default']).decode()}" if "default" in kind else ""
+    return f"no: {msgspec.json.encode(kind['default']).decode()}" if "default" in kind else "no"
 
 
 def _kind(schema: Document) -> SafeString:
