@@ -180,11 +180,10 @@ class Device:
         self.epoch = ready["epoch"]
         self._note(Opened(room=link.room, epoch=self.epoch), link, inv=began)
         if link.room:
-            await self._take_history(link)
+            await self._take_history(link, began)
 
-    async def _take_history(self, link: Link) -> None:
-        """The first frame of a conversation's socket; whoever knows less asks for changes."""
-        began = self.recorder.clock()
+    async def _take_history(self, link: Link, began: int) -> None:
+        """The first frame of a conversation's socket; it may be as old as the opening."""
         frame = await _patiently(link.wire.hear())
         if frame.get("type") != "conversation_history":
             self._heard(link, frame)
@@ -398,14 +397,23 @@ class Device:
         more = True
         while more:
             began = self.recorder.clock()
-            known = {name: m.cursor for name, m in self.memory.items() if m.cursor is not None}
+            known = self._known()
             question = {"epoch": self.epoch or None, "known": known}
             link, answer = await self._question({"type": "sync", **question}, "/api/chat/sync/")
             if answer is None:
                 return False
             await self._take_sync(link, answer, known, began)
             more = answer["has_more"]
+            if more and known == self._known():
+                self._stuck("sync")
+                return False
         return True
+
+    def _known(self) -> dict[str, int]:
+        return {name: memory.cursor for name, memory in self.memory.items() if memory.cursor is not None}
+
+    def _stuck(self, what: str) -> None:
+        self._note(Garbled(what=f"{what}: there is always more, and never anything new"), None)
 
     async def _question(self, frame: Json, path: str) -> tuple[Link | None, Json | None]:
         """By socket where one to everything is open, otherwise by REST."""
@@ -444,6 +452,9 @@ class Device:
             self._took(link, conversation, "changes", answer, since=since, inv=began,
                        reset=bool(answer.get("reset")))
             more = bool(answer.get("has_more"))
+            if more and (memory.cursor or 0) <= since:
+                self._stuck("changes")
+                return False
         return True
 
     async def _changes(self, conversation: str, since: int) -> tuple[Json | None, Link | None]:
