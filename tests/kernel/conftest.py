@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import django
 import pytest
-from django.apps import apps
-
-from doran.kernel import config
-
-if not apps.ready:
-    config.use(config.load({"DORAN_DATA": tempfile.mkdtemp(prefix="doran-tests-")}))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "doran.server.settings")
-    django.setup()
-
 from django.db import connections, router
 
 from doran.contracts.events import PRODUCERS
