@@ -65,7 +65,7 @@ class Application:
         try:
             await self._house.start()
         except Exception as wrong:
-            log.exception("the services could not be woken")
+            self._house.failure = wrong  # whoever runs the house says why, in their own words
             return await send({"type": "lifespan.startup.failed", "message": type(wrong).__name__})
         await send({"type": "lifespan.startup.complete"})
         await receive()

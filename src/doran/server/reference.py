@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from doran.contracts import errors, events, frames
-from doran.kernel import config as settings
 from doran.kernel import asyncapi
+from doran.kernel import config as settings
 from doran.server.exits import EXITS
 from doran.server.telling import table
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from doran.kernel import config as settings
 from doran.kernel.config import Config
 from doran.server import folder
-from doran.server.exits import EXITS, Refused, database_refusal
+from doran.server.exits import Refused, database_refusal
 from doran.server.telling import say, step
 
 Play = Callable[[Config], str]
@@ -35,9 +37,9 @@ def serve(config: Config, *, play: Play | None = None) -> int:
     with step("Waking the services"):
         server = _server(config, play, began)
     server.run(sockets=[listener])
-    if server.refused is not None:
-        raise server.refused
-    return 0 if server.started else EXITS["failed"][0]
+    if server.failure is not None:
+        raise server.failure
+    return 0
 
 
 def look(config: Config) -> None:
@@ -124,14 +126,17 @@ def _server(config: Config, play: Play | None, began: float) -> Any:
     class Server(uvicorn.Server):
         """uvicorn's, which also says when it is ready and lets the house drain before it closes."""
 
-        refused: Refused | None = None
+        failure: Exception | None = None
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
             try:
+                with _quiet("uvicorn.error"):
+                    await super().startup(sockets)
                 await _greet(config, play, began)
+            except SystemExit:
+                self.failure, self.should_exit = house.failure, True
             except Refused as refused:
-                self.refused, self.should_exit = refused, True
+                self.failure, self.should_exit = refused, True
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             say("Stopping: sockets are told to come back, what was accepted is finished.")
@@ -146,6 +151,17 @@ def _server(config: Config, play: Play | None, began: float) -> Any:
             self.should_exit = True
 
     return Server(uvicorn.Config(house.app, **_uvicorn_settings(config)))
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """What this logger would say is said in our own words."""
+    logger = logging.getLogger(name)
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False
 
 
 async def _greet(config: Config, play: Play | None, began: float) -> None:

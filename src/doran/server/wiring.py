@@ -36,6 +36,7 @@ class House:
     consumers: list[Consumer] = field(default_factory=list)
     chat: ChatService | None = None
     is_draining: bool = False
+    failure: Exception | None = None
 
     def __post_init__(self) -> None:
         config = self.config

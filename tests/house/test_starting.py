@@ -1,0 +1,144 @@
+"""From one command to an answering server, and back; and every foreseen failure on the way."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from doran.kernel import config
+from doran.server import folder
+from doran.server.exits import EXITS, Refused
+from tests.house.running import doran, running
+
+
+def code_of(kind: str) -> int:
+    return EXITS[kind][0]
+
+
+def is_empty(place: Path) -> bool:
+    return not any(place.iterdir())
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_starts_answers_and_stops_cleanly(tmp_path: Path, told: signal.Signals) -> None:
+    with running(folder=tmp_path) as server:
+        assert server.asks("/health/live")[0] == 200
+        status, ready = server.asks("/health/ready")
+        assert (status, ready["status"]) == (200, "ok")
+        assert server.is_told(told) == code_of("done")
+    assert "Stopped." in server.said()
+    assert "Traceback" not in server.said()
+
+
+def test_what_it_keeps_is_for_this_user_only(tmp_path: Path) -> None:
+    with running(folder=tmp_path):
+        data = tmp_path / "data"
+        assert stat.S_IMODE(data.stat().st_mode) == 0o700
+        assert {path.name for path in data.iterdir()} >= {"secret_key", "core.sqlite3", "chat.sqlite3", "ai.sqlite3"}
+        for path in data.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_people_and_tokens_outlive_a_restart(tmp_path: Path) -> None:
+    me = {"username": "minji", "password": "봄비가 내리는 밤"}
+    with running(folder=tmp_path, DORAN_ISSUER="https://chat.example.test") as server:
+        assert server.asks("/api/core/users/", me)[0] == 201
+        token = server.asks("/api/core/tokens/", me)[1]["access_token"]
+        server.is_told(signal.SIGTERM)
+    with running(folder=tmp_path, DORAN_ISSUER="https://chat.example.test") as server:
+        assert server.asks("/api/core/users/me/", token=token)[1]["username"] == "minji"
+        assert "up to date" not in server.said()
+
+
+def test_a_taken_port_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = doran("up", "--port", str(port), "--data", str(tmp_path / "data"), cwd=tmp_path)
+    assert result.returncode == code_of("port_taken")
+    assert result.stderr == f"Port {port} on 127.0.0.1 is taken by another program: choose another with --port.\n"
+    assert is_empty(tmp_path)
+
+
+def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
+    result = doran("up", "--host", "203.0.113.7", "--port", "0", cwd=tmp_path)
+    assert result.returncode == code_of("port_taken")
+    assert "203.0.113.7 is not an address of this machine" in result.stderr
+    assert is_empty(tmp_path)
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("mine")
+    result = doran("up", "--port", "0", "--data", "data", cwd=tmp_path)
+    assert result.returncode == code_of("unwritable")
+    assert result.stderr.count("\n") == 1
+    assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_two_servers_never_share_a_folder(tmp_path: Path) -> None:
+    with running(folder=tmp_path) as first:
+        second = doran("up", "--port", "0", "--data", str(tmp_path / "data"), cwd=tmp_path)
+        assert second.returncode == code_of("in_use")
+        assert "Another Doran is using" in second.stderr
+        assert first.asks("/health/live")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"DORAN_PROT": "8000"}, "unknown setting DORAN_PROT"),
+        ({"DORAN_THREADS": "none"}, "DORAN_THREADS"),
+        ({"DORAN_MODE": "production"}, "public_url must be an https:// address"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_the_start(tmp_path: Path, settings: dict[str, str], words: str) -> None:
+    result = doran("up", "--port", "0", cwd=tmp_path, **settings)
+    assert result.returncode == code_of("bad_setting")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert is_empty(tmp_path)
+
+
+def test_a_secret_in_a_bad_setting_is_not_shown(tmp_path: Path) -> None:
+    result = doran("up", cwd=tmp_path, DORAN_CORE_DATABASE="mysql://minji:hunter2@db/core")
+    assert result.returncode == code_of("bad_setting")
+    assert "hunter2" not in result.stderr + result.stdout
+
+
+def test_another_secret_key_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    with running(folder=tmp_path) as server:
+        server.is_told(signal.SIGTERM)
+    before = (tmp_path / "data" / "secret_key").read_text()
+    result = doran("up", "--port", "0", "--data", "data", cwd=tmp_path, DORAN_SECRET_KEY="x" * 40)
+    assert result.returncode == code_of("bad_setting"), result.stderr
+    assert "does not open the signing keys" in result.stderr
+    assert (tmp_path / "data" / "secret_key").read_text() == before
+
+
+def test_a_damaged_database_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "chat.sqlite3").write_text("this was never a database, whatever its name says " * 100)
+    result = doran("up", "--port", "0", "--data", "data", cwd=tmp_path)
+    assert result.returncode == code_of("bad_database")
+    assert result.stderr.count("\n") == 1
+    assert "chat's database" in result.stderr
+
+
+def test_the_first_look_makes_nothing(tmp_path: Path) -> None:
+    result = doran("up", "--look", "--port", "0", "--data", "data", cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert is_empty(tmp_path)
+
+
+def test_a_full_disk_leaves_no_half_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(Refused, match="is full") as refused:
+        folder.prepare(config.load({"DORAN_DATA": str(tmp_path / "data")}))
+    assert refused.value.code == code_of("disk_full")
+    assert is_empty(tmp_path / "data")
