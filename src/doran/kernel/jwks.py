@@ -7,6 +7,7 @@ made-up tokens cannot be used to knock at somebody's door.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
@@ -32,6 +33,7 @@ STALE_SECONDS: Final = 24 * 3600.0
 PublicKey = ECKey | RSAKey | OKPKey
 Source = Callable[[], bytes]
 
+_ASK: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _KINDS: Final[Mapping[str, type[PublicKey]]] = {"EC": ECKey, "RSA": RSAKey, "OKP": OKPKey}
 _PUBLIC_MEMBERS: Final = frozenset({"kty", "crv", "x", "y", "n", "e"})
 
@@ -93,19 +95,28 @@ def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
         return None
     public = {name: member[name] for name in _PUBLIC_MEMBERS & member.keys()}
     try:
-        key = kind.import_key(public)
-        strong = not isinstance(key, RSAKey) or key.public_key.key_size >= 2048
+        return kind.import_key(public) if _is_of_good_size(public) else None
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return key if strong else None
+
+
+def _is_of_good_size(public: Mapping[str, Any]) -> bool:
+    """Neither so small that it can be broken nor so large that checking it stalls us."""
+    if public["kty"] != "RSA":
+        return True
+    return 2048 <= _number(public["n"]).bit_length() <= 8192 and _number(public["e"]) < 2**32
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
 
 
 class JwksUrl:
     """A key set at a configured URL: no redirect, 64 KiB, 2 seconds in all, one request at a time."""
 
-    def __init__(self, url: str, *, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, *, seconds: float = FETCH_SECONDS) -> None:
         self._url = url
-        self._transport = transport
+        self._seconds = seconds
         self._running: Future[bytes] | None = None
 
     def __call__(self) -> bytes:
@@ -115,33 +126,33 @@ class JwksUrl:
         answer = self._running = Future()
         threading.Thread(target=self._fetch_into, args=(answer,), daemon=True, name="jwks").start()
         try:
-            return answer.result(FETCH_SECONDS)
+            return answer.result(self._seconds)
         except TookTooLong:
             raise KeysUnavailable("the key set took too long") from None
 
     def _fetch_into(self, answer: Future[bytes]) -> None:
         try:
             answer.set_result(self._fetch())
+        except KeysUnavailable as wrong:
+            answer.set_exception(wrong)
         except Exception as wrong:  # whatever went wrong out there is the caller's to hear
             answer.set_exception(KeysUnavailable(type(wrong).__name__))
 
     def _fetch(self) -> bytes:
         with (
-            httpx2.Client(
-                timeout=FETCH_SECONDS, follow_redirects=False, trust_env=False, transport=self._transport
-            ) as client,
-            client.stream("GET", self._url, headers={"Accept": "application/json"}) as answer,
+            httpx2.Client(timeout=self._seconds, follow_redirects=False, trust_env=False) as client,
+            client.stream("GET", self._url, headers=_ASK) as answer,
         ):
             if answer.status_code != 200:
                 raise KeysUnavailable(f"status {answer.status_code}")
-            return _at_most(MAX_BYTES, answer)
+            return _whole(answer, until=time.monotonic() + self._seconds)
 
 
-def _at_most(limit: int, answer: httpx2.Response) -> bytes:
-    body, ends = bytearray(), time.monotonic() + FETCH_SECONDS
-    for piece in answer.iter_bytes():
+def _whole(answer: httpx2.Response, *, until: float) -> bytes:
+    body = bytearray()
+    for piece in answer.iter_raw():  # as sent: nothing that could unfold into more
         body += piece
-        if len(body) > limit or time.monotonic() > ends:
+        if len(body) > MAX_BYTES or time.monotonic() > until:
             raise KeysUnavailable("too long")
     return bytes(body)
 
@@ -216,7 +227,8 @@ class KeyRing:
         except Exception as wrong:  # the source is not ours: whatever it raises, old keys stay
             self._healthy = False
             self._ask_again_at = self._ticks() + RETRY_SECONDS
-            log.warning("key set not refreshed: %s", type(wrong).__name__)
+            ours = isinstance(wrong, KeysUnavailable | BadKeySet)
+            log.warning("key set not refreshed: %s", wrong if ours else type(wrong).__name__)
         else:
             self._healthy = True
             self._fetched_at = self._ticks()
