@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from doran.kernel import config as settings
+from doran.kernel import faults
 from doran.kernel.config import Config
 from doran.server import folder
 from doran.server.exits import Refused, database_refusal
@@ -74,6 +75,8 @@ def furnish(config: Config) -> Config:
     config = folder.prepare(config)
     folder.hold(Path(config.data))
     wake(config)
+    if config.fault:
+        faults.arm(config.fault)
     return config
 
 
