@@ -64,7 +64,8 @@ export interface Presence {
 }
 
 const SEQ_GAP_MS = 200;
-const CHANGE_GAP_MS = 1_500;
+const CHANGE_GAP_MS = 4_000;
+const RETRY_MS = 1_500;
 const MARK_MS = 50;
 const TYPING_SHOWN_MS = 12_000;
 const PRESENCE_AT_ONCE = 100;
@@ -359,7 +360,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     try {
       await this.#sync();
     } catch {
-      if (this.#socket.online) this.#setTimer("sync", CHANGE_GAP_MS, () => void this.#ready(frame));
+      if (this.#socket.online) this.#setTimer("sync", RETRY_MS, () => void this.#ready(frame));
     }
   }
 
@@ -389,12 +390,17 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.#epoch = answer.epoch;
     this.#stateSeq = answer.state_seq;
     for (const line of answer.conversations) {
-      if (this.#conversations.takeOver(line)) void this.#askChanges(line.id);
+      this.#ask(line.id, this.#conversations.takeOver(line));
       this.#settleSent(line.changes.results ?? []);
       this.#refreshWaiting(line.id);
     }
     this.#announce(answer.conversations.map(({ id }) => id));
     return answer.conversations.length > 0;
+  }
+
+  #ask(id: string, what: "nothing" | "more changes" | "all anew"): void {
+    if (what === "more changes") void this.#askChanges(id);
+    if (what === "all anew") void this.#adopt(id, true).catch(() => undefined);
   }
 
   /** Read on from the mark until the conversation is whole. */
@@ -404,7 +410,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     try {
       while (await this.#askOnePage(id));
     } catch {
-      if (this.#socket.online) this.#setTimer(`gap ${id}`, CHANGE_GAP_MS, () => void this.#askChanges(id));
+      if (this.#socket.online) this.#setTimer(`gap ${id}`, RETRY_MS, () => void this.#askChanges(id));
     } finally {
       this.#asking.delete(id);
     }
@@ -541,7 +547,10 @@ export class DoranClient extends Emitter<ClientEvents> {
     }
   }
 
-  /** Frames may overtake each other for a moment; what is still missing then is asked for. */
+  /**
+   * Frames may overtake each other for a moment; what is still missing then is asked for. A missing message at once;
+   * a missing change number can wait, for marks that moved count too and have been heard as such.
+   */
   #mendGap(thread: Thread): void {
     const { timeline } = thread;
     const hole = timeline.low > 0 && timeline.high < thread.lastSeq;

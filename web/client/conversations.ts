@@ -47,7 +47,8 @@ export class Thread {
   /** When something last happened here, for sorting. */
   get updatedAt(): string {
     const newest = this.lastMessage?.created_at ?? "";
-    return newest > this.#view.updated_at ? newest : this.#view.updated_at;
+    const { updated_at } = this.#view;
+    return newest.localeCompare(updated_at) > 0 ? newest : updated_at;
   }
 
   get readUpTo(): number {
@@ -56,12 +57,12 @@ export class Thread {
 
   /** Arithmetic on marks: a send moves its author's own mark, so everything after it is the other's. */
   get unread(): number {
-    return Math.max(0, this.lastSeq - Math.max(this.readUpTo, this.me.hidden_before_seq));
+    return Math.max(0, this.lastSeq - Math.max(this.readUpTo, this.me.hidden_before_seq - 1));
   }
 
   /** Everything there is to show is held. */
   get complete(): boolean {
-    return this.timeline.low > 0 && this.timeline.low <= Math.max(1, this.me.hidden_before_seq + 1);
+    return this.timeline.low > 0 && this.timeline.low <= Math.max(1, this.me.hidden_before_seq);
   }
 
   /** The server's newest word on the conversation. It never takes back a mark. */
@@ -120,16 +121,16 @@ export class Conversations {
     return !thread;
   }
 
-  /** Take over one line of a `sync` answer. True if more changes must be asked for. */
-  takeOver(line: ChangedConversation): boolean {
+  /** Take over one line of a `sync` answer; says what is still to be asked for. */
+  takeOver(line: ChangedConversation): "nothing" | "more changes" | "all anew" {
     const isNew = this.meet(line);
     const { timeline } = this.#threads.get(line.id)!;
     if (isNew || line.changes.reset || timeline.low === 0) {
-      timeline.begin(line.changes.results ?? [], Math.max(line.change_seq, line.changes.next_since ?? 0));
-      return false;
+      timeline.begin(line.changes.results ?? [], line.change_seq);
+      return line.changes.reset ? "all anew" : "nothing";
     }
     timeline.catchUp(line.changes);
-    return line.changes.has_more === true;
+    return line.changes.has_more ? "more changes" : "nothing";
   }
 
   clear(): void {

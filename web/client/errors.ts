@@ -7,26 +7,26 @@ export type Return = "soon" | "later" | "renew" | "stop";
 
 interface CloseKind {
   readonly name: string;
-  readonly then: Return;
+  readonly next: Return;
 }
 
 /** The close codes of the contract. A code not listed (a cut line is 1006) means: come back, backing off. */
 export const CLOSES: Readonly<Record<number, CloseKind>> = {
-  1000: { name: "normal", then: "stop" },
-  1009: { name: "frame_too_long", then: "stop" },
-  1011: { name: "internal_error", then: "later" },
-  1012: { name: "restarting", then: "soon" },
-  4400: { name: "bad_frames", then: "stop" },
-  4401: { name: "not_authenticated", then: "renew" },
-  4403: { name: "origin_not_allowed", then: "stop" },
-  4404: { name: "not_found", then: "stop" },
-  4408: { name: "too_slow", then: "soon" },
-  4409: { name: "replaced", then: "stop" },
-  4429: { name: "too_fast", then: "later" },
+  1000: { name: "normal", next: "stop" },
+  1009: { name: "frame_too_long", next: "stop" },
+  1011: { name: "internal_error", next: "later" },
+  1012: { name: "restarting", next: "soon" },
+  4400: { name: "bad_frames", next: "stop" },
+  4401: { name: "not_authenticated", next: "renew" },
+  4403: { name: "origin_not_allowed", next: "stop" },
+  4404: { name: "not_found", next: "stop" },
+  4408: { name: "too_slow", next: "soon" },
+  4409: { name: "replaced", next: "stop" },
+  4429: { name: "too_fast", next: "later" },
 };
 
 export function closeKind(code: number): CloseKind {
-  return CLOSES[code] ?? { name: "lost", then: "later" };
+  return CLOSES[code] ?? { name: "lost", next: "later" };
 }
 
 /** Refusals that time may heal: the same request may be sent again, with the same id. */

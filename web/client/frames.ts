@@ -82,7 +82,7 @@ export interface StateChange {
 
 export interface Profile {
   readonly display_name: string;
-  readonly avatar_url: string;
+  readonly avatar_url: string | null;
   readonly status_message: string;
   readonly locale?: string;
   readonly time_zone?: string;
@@ -92,7 +92,8 @@ export interface User {
   readonly id: string;
   readonly username: string;
   readonly profile: Profile;
-  readonly created_at: string;
+  /** Only oneself sees it. */
+  readonly created_at?: string;
 }
 
 export type ProfileChange = Partial<Profile>;

@@ -1,7 +1,7 @@
 /** The Doran client: everything a page, a widget or a bot needs to talk. No dependencies. */
 
 export { DoranClient, type ClientEvents, type ClientOptions, type Presence } from "./client.ts";
-export { type Thread } from "./conversations.ts";
+export type { Thread } from "./conversations.ts";
 export { CLOSES, DoranError, closeKind } from "./errors.ts";
 export type * from "./frames.ts";
 export { uuidv7 } from "./ids.ts";

@@ -124,11 +124,11 @@ export class Rest {
   }
 
   markRead(messageId: string): Promise<Receipt> {
-    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/read/`, { method: "POST" });
+    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/read/`, { method: "POST", body: {} });
   }
 
   markDelivered(messageId: string): Promise<Receipt> {
-    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/delivered/`, { method: "POST" });
+    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/delivered/`, { method: "POST", body: {} });
   }
 
   // -- the one door

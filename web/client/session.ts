@@ -2,6 +2,7 @@
 
 import { DoranError, refusal } from "./errors.ts";
 import type { TokenAnswer } from "./frames.ts";
+import { uuidv7 } from "./ids.ts";
 import type { Storage, StoredSession } from "./storage.ts";
 
 interface Access {
@@ -32,7 +33,8 @@ export interface SessionOptions {
 
 /** An access token is renewed this long before its end (or at half its life), so that none is rejected on the way. */
 const MARGIN_MS = 60_000;
-const ANSWER_MS = 20_000;
+/** Three of these and their pauses stay within the ten seconds of a retried rotation. */
+const ANSWER_MS = 2_500;
 
 export class Session {
   readonly #options: SessionOptions;
@@ -113,7 +115,7 @@ export class Session {
   }
 
   async #rotate(stored: StoredSession): Promise<Access> {
-    const response = await this.#post("tokens/refresh/", { refresh_token: stored.refreshToken });
+    const response = await this.#postPatiently("tokens/refresh/", { refresh_token: stored.refreshToken });
     if (response.ok) return this.#adopt((await response.json()) as TokenAnswer);
     const error = await refusal(response);
     if (!error.sessionOver && response.status !== 401) throw error;
@@ -148,12 +150,29 @@ export class Session {
     }
   }
 
-  async #post(path: string, body: object): Promise<Response> {
+  /**
+   * A rotation whose answer was lost must not look like a stolen token used twice: under the same `Idempotency-Key`
+   * the server gives the same answer again for ten seconds.
+   */
+  async #postPatiently(path: string, body: object): Promise<Response> {
+    const key = uuidv7();
+    for (const pause of [500, 1_500]) {
+      try {
+        return await this.#post(path, body, key);
+      } catch {
+        await new Promise((wake) => setTimeout(wake, pause));
+      }
+    }
+    return this.#post(path, body, key);
+  }
+
+  async #post(path: string, body: object, key?: string): Promise<Response> {
     const { baseUrl, fetch } = this.#options;
     try {
       return await fetch(`${baseUrl}/api/core/${path}`, {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: { "Content-Type": "application/json", ...(key ? { "Idempotency-Key": key } : {}) },
+        credentials: "omit",
         body: JSON.stringify(body),
         signal: AbortSignal.timeout(ANSWER_MS),
       });

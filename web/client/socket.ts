@@ -246,8 +246,8 @@ export class Socket extends Emitter<SocketEvents> {
     if (socket !== this.#socket) return;
     this.#drop(code);
     const kind = closeKind(code);
-    if (kind.then === "renew") this.#rejected = this.#token;
-    this.#comeBack(kind.then, kind.name, code === 4429 ? TOO_FAST_MS : 0);
+    if (kind.next === "renew") this.#rejected = this.#token;
+    this.#comeBack(kind.next, kind.name, code === 4429 ? TOO_FAST_MS : 0);
   }
 
   /** Forget the socket: its timers, its listeners, and everyone who waits for an answer on it. */

@@ -10,7 +10,7 @@ export type Row =
 export function visible(thread: Thread): readonly Message[] {
   const { messages } = thread.timeline;
   const hidden = thread.me.hidden_before_seq;
-  return hidden > 0 ? messages.filter(({ seq }) => seq > hidden) : messages;
+  return hidden > 1 ? messages.filter(({ seq }) => seq >= hidden) : messages;
 }
 
 /** `opens` and `closes` say where a run of one person within one minute begins and ends; `after` is where new messages begin. */

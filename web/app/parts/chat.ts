@@ -167,7 +167,7 @@ export class DoranChat extends Piece {
 
   async #clear(upTo: number): Promise<void> {
     const { words } = this;
-    if (await this.#ask({ title: words.confirmClearTitle, text: words.confirmClear, yes: words.clear })) await this.#change({ hidden_before_seq: upTo });
+    if (await this.#ask({ title: words.confirmClearTitle, text: words.confirmClear, yes: words.clear })) await this.#change({ hidden_before_seq: upTo + 1 });
   }
 
   async #block(): Promise<void> {

@@ -238,6 +238,9 @@ export class DoranComposer extends Piece {
         border-color: var(--accent);
         box-shadow: 0 0 0 1px var(--accent);
       }
+      textarea:focus-visible {
+        outline: none;
+      }
       textarea {
         flex: 1;
         min-width: 0;

@@ -43,6 +43,7 @@ export class DoranList extends Piece {
 
   override render(): TemplateResult {
     const { words } = this;
+    const me = this.client.userId ?? "";
     const all = this.client.conversations;
     const shown = all.filter((thread) => this.#matches(thread));
     const kept = shown.filter((thread) => !thread.me.archived);
@@ -51,7 +52,7 @@ export class DoranList extends Piece {
       <header>
         <h1>${words.conversations}</h1>
         <button class="round" aria-label=${words.findPerson} title=${words.findPerson} @click=${this.#find}>${icons.person}</button>
-        <a class="round" href="#/me" aria-label=${words.settings} title=${words.settings}>${icons.gear}</a>
+        <a class="round mine" href="#/me" aria-label=${words.settings} title=${words.settings}><doran-avatar .userId=${me} .name=${this.nameOf(this.client.people.get(me))}></doran-avatar></a>
       </header>
       ${all.length >= FILTER_FROM ? html`<div class="filter">${icons.find}<input type="search" aria-label=${words.filter} placeholder=${words.filter} .value=${this.wanted} @input=${this.#filter} /></div>` : nothing}
       <nav aria-label=${words.conversations} @keydown=${this.#key}>
@@ -112,7 +113,7 @@ export class DoranList extends Piece {
     const waiting = thread.waiting.at(-1);
     if (waiting) return html`${words.you}: <bdi>${snippet(waiting.content)}</bdi>`;
     const last = thread.lastMessage;
-    if (!last || last.seq <= thread.me.hidden_before_seq) return words.nothingYet;
+    if (!last || last.seq < thread.me.hidden_before_seq) return words.nothingYet;
     if (last.is_deleted) return words.deletedMessage;
     return html`${last.sender_id === this.client.userId ? `${words.you}: ` : nothing}<bdi>${snippet(last.content)}</bdi>`;
   }
@@ -212,6 +213,9 @@ export class DoranList extends Piece {
       header h1 {
         flex: 1;
         font-size: 1.375rem;
+      }
+      .mine {
+        --size: 2rem;
       }
       .filter {
         position: relative;

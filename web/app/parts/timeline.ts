@@ -623,7 +623,7 @@ export class DoranTimeline extends Piece {
         text-decoration: underline;
         text-decoration-thickness: 1px;
         text-underline-offset: 3px;
-        word-break: break-all;
+        overflow-wrap: anywhere;
       }
       .quote {
         display: grid;

@@ -213,7 +213,7 @@ export class DoranWelcome extends Piece {
   ];
 }
 
-const mark = html`<svg viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4" stroke-linejoin="round" stroke-linecap="round"><path fill="currentColor" d="M9 27c0-9 8-15 18-15s18 6 18 15-8 15-18 15c-2.200 0-4.300-.300-6.200-.900L11 44l2-8a14 14 0 0 1-4-9Z"/><path d="M50 27c3 2.600 4.500 5.900 4.500 9.500 0 3.300-1.300 6.300-3.500 8.700L52.500 52 45 49.500c-1.800.600-3.800.900-5.900.900-4.500 0-8.600-1.500-11.400-4" opacity=".55"/></svg>`;
+const mark = html`<svg viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4" stroke-linejoin="round" stroke-linecap="round"><path fill="currentColor" d="M9 27c0-9 8-15 18-15s18 6 18 15-8 15-18 15c-2.2 0-4.3-.3-6.2-.9L11 44l2-8a14 14 0 0 1-4-9Z"/><path d="M50 27c3 2.6 4.5 5.9 4.5 9.5 0 3.3-1.3 6.3-3.5 8.7L52.5 52 45 49.5c-1.8.6-3.8.9-5.9.9-4.5 0-8.6-1.5-11.4-4" opacity=".55"/></svg>`;
 
 /** What the list of sessions calls this browser; a guess that helps one recognise it. */
 function deviceName(): string {

@@ -15,7 +15,7 @@ export const en: Words = {
   toSignUp: "New here? Sign up",
   toLogIn: "Have an account? Log in",
   handle: "User name",
-  handleHint: "Lower-case letters, digits, underscore",
+  handleHint: "2 to 32 letters, digits, _ . or -",
   password: "Password",
   passwordHint: "At least 8 characters, nothing common",
   showPassword: "Show password",

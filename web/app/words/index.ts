@@ -53,14 +53,16 @@ const formats = new Map<string, Intl.DateTimeFormat>();
 
 function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const key = spoken + JSON.stringify(options);
-  let made = formats.get(key);
-  if (!made) formats.set(key, (made = new Intl.DateTimeFormat(spoken === "ko" ? "ko-KR" : "en", options)));
+  const made = formats.get(key) ?? new Intl.DateTimeFormat(spoken === "ko" ? "ko-KR" : "en", options);
+  formats.set(key, made);
   return made;
 }
 
-/** 오후 2:15 */
+/** 오후 2:15. Said by ourselves in Korean: browsers disagree between 오후 and PM. */
 export function clock(date: Date): string {
-  return format({ hour: "numeric", minute: "2-digit", hour12: true }).format(date);
+  if (spoken !== "ko") return format({ hour: "numeric", minute: "2-digit", hour12: true }).format(date);
+  const half = date.getHours() < 12 ? "오전" : "오후";
+  return `${half} ${date.getHours() % 12 || 12}:${String(date.getMinutes()).padStart(2, "0")}`;
 }
 
 /** 2026년 11월 23일 월요일 */

@@ -11,7 +11,7 @@ export const ko = {
   toSignUp: "처음이신가요? 가입하기",
   toLogIn: "이미 계정이 있나요? 로그인",
   handle: "아이디",
-  handleHint: "영문 소문자, 숫자, 밑줄(_)",
+  handleHint: "한글, 영문, 숫자, _ . - 로 2~32자",
   password: "비밀번호",
   passwordHint: "8자 이상, 흔하지 않은 것으로",
   showPassword: "비밀번호 보기",

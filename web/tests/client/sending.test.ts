@@ -1,0 +1,173 @@
+/** 민지 sends: shown at once, kept, sent again under the same id, in order, until answered or refused for good. */
+
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { MemoryStorage } from "../../client/storage.ts";
+import { comeOnline, FakeServer, line, message, minji, MINJI, online, pass, TALK } from "./fake.ts";
+
+let server: FakeServer;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = new FakeServer();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function stored(clientMessageId: unknown, seq: number) {
+  return message(seq, { sender_id: MINJI, client_message_id: clientMessageId as string });
+}
+
+describe("while connected", () => {
+  test("민지 sees her message at once, and once after the ack", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(1)])]);
+    const id = client.send(TALK, "안녕");
+    expect(client.conversation(TALK)!.waiting.map(({ content }) => content)).toEqual(["안녕"]);
+
+    const frame = socket.last("chat_message");
+    expect(frame).toMatchObject({ conversation_id: TALK, content: "안녕", client_message_id: id });
+    socket.hear({ type: "ack", ref: frame["ref"], client_message_id: id, message: stored(id, 2) });
+    await pass();
+
+    const thread = client.conversation(TALK)!;
+    expect(thread.waiting).toEqual([]);
+    expect(thread.timeline.messages.map(({ seq }) => seq)).toEqual([1, 2]);
+    expect(thread.unread).toBe(0);
+  });
+
+  test("two messages leave in the order they were written, the second after the first is answered", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([])]);
+    const first = client.send(TALK, "하나");
+    const second = client.send(TALK, "둘");
+    await pass();
+    expect(socket.all("chat_message").map((frame) => frame["content"])).toEqual(["하나"]);
+
+    socket.hear({ type: "ack", ref: socket.last("chat_message")["ref"], client_message_id: first, message: stored(first, 1) });
+    await pass();
+    expect(socket.last("chat_message")).toMatchObject({ content: "둘", client_message_id: second });
+  });
+
+  test("a refusal for good keeps the text, and does not hold up the next message", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([])]);
+    const refused = vi.fn();
+    client.on("refused", refused);
+    client.send(TALK, "하나");
+    client.send(TALK, "둘");
+    socket.hear({ type: "error", ref: socket.last("chat_message")["ref"], code: "recipient_unavailable", detail: "" });
+    await pass();
+
+    expect(refused).toHaveBeenCalledOnce();
+    expect(client.conversation(TALK)!.waiting.map(({ problem }) => problem)).toEqual(["recipient_unavailable", null]);
+    expect(socket.last("chat_message")["content"]).toBe("둘");
+  });
+
+  test("a refused message tried again keeps its id", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([])]);
+    const id = client.send(TALK, "하나");
+    socket.hear({ type: "error", ref: socket.last("chat_message")["ref"], code: "recipient_unavailable", detail: "" });
+    await pass();
+    client.retry(id);
+    await pass();
+    expect(socket.all("chat_message").map((frame) => frame["client_message_id"])).toEqual([id, id]);
+  });
+
+  test("too fast: waits as long as the server asks, then sends the same id", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([])]);
+    const id = client.send(TALK, "하나");
+    socket.hear({ type: "error", ref: socket.last("chat_message")["ref"], code: "too_many_requests", detail: "", retry_after_ms: 3_000 });
+    await pass(2_900);
+    expect(socket.all("chat_message")).toHaveLength(1);
+    await pass(700);
+    expect(socket.all("chat_message").map((frame) => frame["client_message_id"])).toEqual([id, id]);
+  });
+
+  test("no answer at all: the same id again on the same socket", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([])]);
+    const id = client.send(TALK, "하나");
+    for (let second = 0; second < 17; second++) {
+      await pass(1_000);
+      socket.hear({ type: "pong" });
+    }
+    expect(socket.all("chat_message").map((frame) => frame["client_message_id"])).toEqual([id, id]);
+  });
+
+  test("a text too long for a frame goes by REST, as the same message", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([])]);
+    server.routes.set(`POST /api/chat/conversations/${TALK}/messages/send/`, (body) => ({ status: 201, body: stored((body as { client_message_id: string }).client_message_id, 1) }));
+    client.send(TALK, "가".repeat(20_000) + "나".repeat(200));
+    await pass();
+    expect(socket.all("chat_message")).toEqual([]);
+    expect(client.conversation(TALK)!.timeline.messages).toHaveLength(1);
+    expect(client.waitingCount).toBe(0);
+  });
+});
+
+describe("without a connection", () => {
+  test("what 민지 writes waits, and goes out under the same id when the line is back", async () => {
+    const client = minji(server);
+    const first = await online(server, client, [line([message(1)])]);
+    const id = client.send(TALK, "하나");
+    first.drop(1006);
+    await pass();
+    expect(client.conversation(TALK)!.waiting).toHaveLength(1);
+    expect(client.isSending(id)).toBe(false);
+
+    await pass(1_000);
+    const second = await comeOnline(server, []);
+    await pass(1_000);
+    expect(second).not.toBe(first);
+    expect(second.last("chat_message")).toMatchObject({ client_message_id: id, content: "하나" });
+  });
+
+  test("the ack was lost but the message arrived: sync brings it, and nothing is shown twice", async () => {
+    const client = minji(server);
+    const first = await online(server, client, [line([message(1)])]);
+    const id = client.send(TALK, "하나");
+    first.drop(1006);
+    await pass(1_000);
+    await comeOnline(server, [line([stored(id, 2)], { last_seq: 2, change_seq: 2 })]);
+    const thread = client.conversation(TALK)!;
+    expect(thread.waiting).toEqual([]);
+    expect(thread.timeline.messages.map(({ seq }) => seq)).toEqual([1, 2]);
+  });
+
+  test("a closed tab: the next page finds what waited and sends it", async () => {
+    const storage = new MemoryStorage();
+    const before = minji(server, { storage });
+    const socket = await online(server, before, [line([])]);
+    socket.drop(1006);
+    const id = before.send(TALK, "하나");
+    await pass();
+    before.disconnect();
+
+    const after = minji(server, { storage });
+    expect(await after.restore()).toBe(true);
+    await pass();
+    const next = await comeOnline(server, [line([])]);
+    await pass();
+    expect(next.last("chat_message")).toMatchObject({ client_message_id: id, content: "하나" });
+    next.hear({ type: "ack", ref: next.last("chat_message")["ref"] as string, client_message_id: id, message: stored(id, 1) });
+    await pass();
+    expect(await storage.waiting(MINJI)).toEqual([]);
+  });
+
+  test("logging out forgets what waited", async () => {
+    const storage = new MemoryStorage();
+    const client = minji(server, { storage });
+    const socket = await online(server, client, [line([])]);
+    socket.drop(1006);
+    client.send(TALK, "하나");
+    await pass();
+    await client.logOut();
+    expect(await storage.waiting(MINJI)).toEqual([]);
+    expect(await storage.readSession()).toBeNull();
+    expect(server.called("POST", "/api/core/tokens/revoke/")).toBe(1);
+  });
+});
