@@ -8,6 +8,7 @@ from pathlib import Path
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PROC = Path("/proc")
+ThreadTimes = dict[int, tuple[float, float]]
 
 
 def family(pids: Iterable[int]) -> set[int]:
@@ -31,6 +32,12 @@ def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
 def thread_seconds(pids: Iterable[int]) -> float:
     """CPU seconds of all threads that live now, to the nanosecond; only for servers whose threads stay."""
     return sum(_nanoseconds(task) for pid in family(pids) for task in (PROC / str(pid) / "task").glob("*")) / 1e9
+
+
+def thread_times(pid: int) -> ThreadTimes:
+    """User and system seconds of each living thread of one process, in steps of one clock tick."""
+    stats = {int(task.name): _stat(task) for task in (PROC / str(pid) / "task").iterdir()}
+    return {tid: (int(stat[11]) / TICK, int(stat[12]) / TICK) for tid, stat in stats.items() if stat}
 
 
 def private_bytes(pids: Iterable[int]) -> int:
@@ -91,10 +98,10 @@ def _clock() -> float:
     return os.times().elapsed
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the process name; empty when the process is gone."""
+def _stat(entry: Path) -> list[str]:
+    """The fields of a process's or a thread's `stat` after its name; empty when it is gone."""
     try:
-        return (PROC / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()
+        return (entry / "stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return []
 
@@ -102,13 +109,13 @@ def _stat(pid: int) -> list[str]:
 def _children() -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
-        if entry.name.isdigit() and (stat := _stat(int(entry.name))):
+        if entry.name.isdigit() and (stat := _stat(entry)):
             children.setdefault(int(stat[1]), []).append(int(entry.name))
     return children
 
 
 def _ticks(pid: int) -> int | None:
-    stat = _stat(pid)
+    stat = _stat(PROC / str(pid))
     return int(stat[11]) + int(stat[12]) if stat else None
 
 

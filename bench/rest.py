@@ -2,7 +2,11 @@
 
 import http.client
 import json
+import time
 from typing import Any
+
+IDLE = 2.0
+"""Seconds after which a connection is opened anew: servers close those that say nothing for some seconds."""
 
 
 class UnexpectedAnswerError(Exception):
@@ -19,6 +23,7 @@ class Rest:
     def __init__(self, host: str, port: int, *, token: str | None = None) -> None:
         self.connection = http.client.HTTPConnection(host, port, timeout=60)
         self.token = token
+        self.used = 0.0
 
     def get(self, path: str) -> Any:
         return json.loads(self.raw("GET", path))
@@ -31,9 +36,12 @@ class Rest:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
+        if time.monotonic() - self.used > IDLE:
+            self.connection.close()
         self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()
         data = answer.read()
+        self.used = time.monotonic()
         if not 200 <= answer.status < 300:
             retry_after = answer.headers.get("Retry-After", "0")
             raise UnexpectedAnswerError(f"{method} {path}", answer.status, data, float(retry_after))
