@@ -1,3 +1,5 @@
+"""Answers, as Django registers the service."""
+
 from django.apps import AppConfig
 
 

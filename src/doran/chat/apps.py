@@ -1,3 +1,5 @@
+"""Conversations, as Django registers the service."""
+
 from django.apps import AppConfig
 
 

@@ -1,3 +1,5 @@
+"""People, as Django registers the service."""
+
 from django.apps import AppConfig
 
 
