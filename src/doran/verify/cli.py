@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import socket
 import sys
 import tempfile
@@ -34,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
         return asyncio.run(_verify(wanted))
     except (Unreachable, Lost):
         print("doran verify: the server does not answer", file=sys.stderr)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        print("doran verify: stopped", file=sys.stderr)
     except (Refused, NeverReady, OSError) as reason:
         print(f"doran verify: {reason}", file=sys.stderr)
     return report.UNABLE
@@ -61,6 +64,7 @@ def _pronounce(operations: list[Operation], *, as_json: bool) -> int:
 
 
 async def _verify(wanted: argparse.Namespace) -> int:
+    _leave_nothing_running()
     with tempfile.TemporaryDirectory(prefix="doran-verify-") as scratch:
         recorder = Recorder(time.monotonic_ns, wanted.history)
         try:
@@ -68,6 +72,13 @@ async def _verify(wanted: argparse.Namespace) -> int:
         finally:
             recorder.close()
         return _pronounce(in_order(recorder.operations.values()), as_json=wanted.json)
+
+
+def _leave_nothing_running() -> None:
+    """Being told to stop ends the run through its cleanup, which stops the server as well."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _live_through(wanted: argparse.Namespace, recorder: Recorder, scratch: Path) -> None:
