@@ -68,6 +68,38 @@ class Person:
         assert answer.status in (200, 201), answer.body
         return answer.json
 
+    async def tries_to_send(self, conversation_id: str, content: str = "여보세요", **more: Any) -> Answer:
+        headers = more.pop("headers", {})
+        path = f"/api/chat/conversations/{conversation_id}/messages/send/"
+        return await self.asks("POST", path, {"content": content, **more}, headers=headers)
+
+    async def edits(self, message: Any, content: str) -> Answer:
+        return await self.asks("PATCH", f"/api/chat/messages/{message['id']}/", {"content": content})
+
+    async def deletes(self, message: Any, *, scope: str = "everyone") -> Answer:
+        return await self.asks("DELETE", f"/api/chat/messages/{message['id']}/?for={scope}")
+
+    async def marks(self, message: Any, status: str = "read") -> Any:
+        """Where the mark stands after claiming that this message was read (or delivered)."""
+        answer = await self.asks("POST", f"/api/chat/messages/{message['id']}/{status}/", {})
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    async def changes(self, conversation_id: str, **state: Any) -> Any:
+        """Change one's own side of a conversation; the conversation as it then is."""
+        answer = await self.asks("PATCH", f"/api/chat/conversations/{conversation_id}/", state)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    async def sees(self, conversation_id: str) -> Any:
+        """The conversation with its newest messages."""
+        return await self.gets(f"/api/chat/conversations/{conversation_id}/")
+
+    async def syncs(self, **known: Any) -> Any:
+        answer = await self.asks("POST", "/api/chat/sync/", known)
+        assert answer.status == 200, answer.body
+        return answer.json
+
     async def opens(self, conversation_id: str | None = None) -> Socket:
         """A screen: the conversation's socket, or the one for everything; past `ready`."""
         socket = await self.connects(conversation_id)

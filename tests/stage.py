@@ -32,15 +32,28 @@ QUICK = {
 @asynccontextmanager
 async def staged(*, services: tuple[str, ...], own_keys: Any = None, **changes: Any) -> AsyncIterator[House]:
     """A house with these services on empty databases, awake until the block ends."""
+    async with ground(services=services, **changes) as config, awake(config, own_keys=own_keys) as house:
+        yield house
+
+
+@asynccontextmanager
+async def ground(*, services: tuple[str, ...], **changes: Any) -> AsyncIterator[Config]:
+    """Empty databases in a folder of their own, on which a house can stand, fall and stand again."""
     with tempfile.TemporaryDirectory(prefix="doran-test-", dir=_fast_folder()) as folder:
         config = settings.load(QUICK).replace(services=services, data=Path(folder), **changes)
         await asyncio.to_thread(point_databases_at, config)
-        house = wiring.build(config, own_keys=own_keys)
-        await house.start()
-        try:
-            yield house
-        finally:
-            await house.stop()
+        yield config
+
+
+@asynccontextmanager
+async def awake(config: Config, *, own_keys: Any = None) -> AsyncIterator[House]:
+    """A house on this ground until the block ends."""
+    house = wiring.build(config, own_keys=own_keys)
+    await house.start()
+    try:
+        yield house
+    finally:
+        await house.stop()
 
 
 def point_databases_at(config: Config) -> None:

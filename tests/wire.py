@@ -70,6 +70,18 @@ async def call(
     )
 
 
+def refuses(answer: Answer, status: int, code: str, *fields: str) -> dict[str, Any]:
+    """Check a refusal: its status, its stable word, that it is a problem, and which fields it names."""
+    problem: dict[str, Any] = answer.json
+    assert (answer.status, problem["code"]) == (status, code), problem
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert [error["field"] for error in problem.get("errors", [])] == list(fields), problem
+    assert status != 401 or answer.headers["www-authenticate"].startswith("Bearer")
+    assert status not in (429, 503) or int(answer.headers["retry-after"]) >= 1
+    return problem
+
+
 class Closed(Exception):
     """The server closed the socket."""
 

@@ -3,40 +3,85 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
 import pytest
 
 from doran.contracts import events
-from doran.kernel import clock
+from doran.kernel import clock, siblings
 from doran.server.wiring import House
 from tests.cast import Mint, Person
-from tests.stage import staged
+from tests.stage import awake, ground
 
 
 class Play:
-    """A house with chat in it, and a way to let people in."""
+    """A house with chat in it, and a way to let people in. `told` is what chat said, oldest first."""
 
     def __init__(self, house: House, mint: Mint) -> None:
         self.house, self.mint = house, mint
+        self.told: list[events.Envelope] = []
+        self.known_to_core: set[str] = set()
+        siblings.register_local("core", self._core)
+        house.bus.subscribe("audience", events.EVENTS.keys(), self.told.append)
 
     @property
     def app(self) -> Any:
         return self.house.app
 
-    async def person(self, name: str, *, session_id: str = "") -> Person:
+    async def person(self, name: str, *, session_id: str = "", **claims: Any) -> Person:
         """Somebody core has told chat about."""
         user_id = str(clock.new_id())
         await self.happens(events.UserCreated(user_id, name, name, clock.rfc3339(clock.now())))
-        return Person(self.app, name, user_id, self.mint.token(user_id, session_id=session_id))
+        return self.again(Person(self.app, name, user_id, ""), session_id=session_id, **claims)
+
+    def again(self, person: Person, **claims: Any) -> Person:
+        """The same person with a new token, perhaps in another house."""
+        return Person(self.app, person.name, person.id, self.mint.token(person.id, **claims))
+
+    def stranger(self, user_id: str) -> Person:
+        """Somebody with a token of whom chat has not heard."""
+        return self.again(Person(self.app, user_id, user_id, ""))
 
     async def happens(self, event: events.Event, *, event_id: str = "") -> Any:
         """Core says something; returns when chat has dealt with it."""
         chat = self.house.chat
         assert chat is not None
         return await asyncio.to_thread(chat.consumer.handle, envelope(event, event_id=event_id))
+
+    async def blocks(self, one: Person, other: Person) -> None:
+        await self.happens(events.UserBlocked(one.id, other.id, clock.rfc3339(clock.now())))
+
+    async def unblocks(self, one: Person, other: Person) -> None:
+        await self.happens(events.UserUnblocked(one.id, other.id, clock.rfc3339(clock.now())))
+
+    def said(self, kind: str) -> list[dict[str, Any]]:
+        """The data of every event of this kind that has left chat."""
+        return [json.loads(bytes(one.data)) for one in list(self.told) if one.event_type == kind]
+
+    def rows(self, table: str, where: str = "1") -> list[dict[str, Any]]:
+        """What is stored, as a program beside the house sees it."""
+        with sqlite3.connect(f"{self.house.config.data}/chat.sqlite3") as database:
+            database.row_factory = sqlite3.Row
+            found = [dict(row) for row in database.execute(f"SELECT * FROM chat_{table} WHERE {where} ORDER BY 1")]
+        database.close()
+        return found
+
+    def stored(self) -> dict[str, list[dict[str, Any]]]:
+        """Everything a refusal must not have touched."""
+        return {table: self.rows(table) for table in TABLES}
+
+    def _core(self, path: str, _headers: Mapping[str, str]) -> tuple[int, bytes]:
+        is_known = path.removeprefix("/api/core/users/").rstrip("/") in self.known_to_core
+        return (200, b"{}") if is_known else (404, b"{}")
+
+
+TABLES = (
+    "conversation", "member", "message", "hiddenmessage", "deliveryreceipt", "person", "block", "deadletter",
+)  # fmt: skip
 
 
 def envelope(event: events.Event, *, event_id: str = "") -> events.Envelope:
@@ -58,8 +103,12 @@ async def play(request: pytest.FixtureRequest) -> AsyncIterator[Play]:
     mint = Mint()
     marker = request.node.get_closest_marker("settings")
     changes: dict[str, Any] = dict(marker.kwargs) if marker else {}
-    async with staged(services=("chat",), own_keys=mint.published, **changes) as house:
+    async with (
+        ground(services=("chat",), **changes) as config,
+        awake(config, own_keys=mint.published) as house,
+    ):
         yield Play(house, mint)
+        siblings.register_local("core", None)
 
 
 @pytest.fixture
@@ -76,3 +125,9 @@ async def junho(play: Play) -> Person:
 async def sora(play: Play) -> Person:
     """The outsider."""
     return await play.person("소라")
+
+
+@pytest.fixture
+async def talk(minji: Person, junho: Person) -> str:
+    """The id of the conversation that 민지 began with 준호."""
+    return await minji.starts(junho)

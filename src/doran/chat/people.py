@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from django.db.models import F, Q
@@ -11,7 +10,7 @@ from doran.chat.models import Block, Conversation, Person
 from doran.chat.shop import shop
 from doran.chat.writer import DATABASE
 from doran.contracts.errors import Problem
-from doran.kernel import clock
+from doran.kernel import auth, clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ def require(user_id: str, *, asker: Asker) -> None:
     People of a foreign issuer are taken by the form of their id, if the settings say so.
     """
     known = find(user_id)
-    if known is None and (_foreign(user_id, asker.issuer) or shop().core_knows(user_id, asker.token)):
+    if known is None and _exists(user_id, asker):
         known = shop().writer.run(lambda: learn(user_id))
     if known is None or not known.is_active:
         raise Problem("person_unavailable")
@@ -78,8 +77,9 @@ def conversations_of(user_id: str) -> list[Conversation]:
     return list(Conversation.objects.using(DATABASE).select_for_update().filter(members__user_id=user_id))
 
 
-def _foreign(user_id: str, issuer: str) -> bool:
+def _exists(user_id: str, asker: Asker) -> bool:
+    """Core is asked for ids it could have made; all others can only be foreign."""
+    if auth.is_own_id(user_id):
+        return shop().core_knows(user_id, asker.token)
     config = shop().config
-    return bool(
-        config.foreign_people and issuer == config.foreign_issuer and re.fullmatch(config.foreign_user_pattern, user_id)
-    )
+    return bool(config.foreign_people and asker.issuer == config.foreign_issuer and auth.may_be_foreign(user_id))
