@@ -187,6 +187,21 @@ def test_a_failing_effect_does_not_disturb_those_who_share_the_transaction() -> 
     assert len(heard("others")) == 2 + len(AT_ONCE)  # each try, and the burial
 
 
+def test_trouble_of_the_database_is_shown_to_whoever_keeps_the_door() -> None:
+    seen: list[type[Exception]] = []
+
+    def watched(change: Callable[[], object]) -> object:
+        try:
+            return change()
+        except Exception as wrong:
+            seen.append(type(wrong))
+            raise
+
+    consumer(effect=Sick(1, wrong=OperationalError("full")), run_in_transaction=watched).handle(envelope(sent(1)))
+    consumer(effect=Sick(2), run_in_transaction=watched).handle(envelope(sent(2, SORA)))
+    assert seen == [OperationalError] * (1 + len(AT_ONCE))
+
+
 def test_when_the_database_is_away_nothing_is_claimed() -> None:
     def shut(change: Callable[[], object]) -> object:
         raise OperationalError("away")
@@ -205,6 +220,23 @@ def test_when_the_effect_has_no_room_it_waits_outside() -> None:
     with pytest.raises(Unavailable):
         consumer(run_in_transaction=busy).handle(envelope(sent(1)))
     assert heard() == []
+
+
+def test_what_another_process_handled_meanwhile_is_not_put_aside() -> None:
+    arrived, tries = envelope(sent(1)), []
+
+    def busy_then_too_late(change: Callable[[], object]) -> object:
+        tries.append(change)
+        if len(tries) <= len(AT_ONCE):
+            raise Problem("unavailable")
+        if len(tries) == 1 + len(AT_ONCE):
+            consumer().handle(arrived)
+            raise Problem("unavailable")
+        return change()
+
+    assert consumer(run_in_transaction=busy_then_too_late).handle(arrived) is Outcome.REPEATED
+    assert not DeadLetter.objects.exists()
+    assert heard() == greetings(1)
 
 
 # -- waiting behind ---------------------------------------------------------------------------------
@@ -290,6 +322,16 @@ def test_a_replay_that_meets_a_crash_leaves_the_letter(crash_at: Callable[[str],
     assert (heard(), len(ear.letters())) == ([], 1)
     ear.replay()
     assert (heard(), ear.letters()) == (greetings(1), [])
+
+
+def test_a_letter_whose_event_took_effect_after_all_is_only_thrown_away() -> None:
+    sick, arrived = Sick(1), envelope(sent(1))
+    ear = consumer(effect=sick)
+    ear.handle(arrived)
+    Inbox.objects.create(event_id=arrived.event_id, subscription="shop", handled_at=clock.now())
+    sick.numbers.clear()
+    ear.replay()
+    assert (heard(), ear.letters()) == ([], [])
 
 
 def test_a_letter_of_a_type_without_handler_stays() -> None:

@@ -20,6 +20,32 @@ _ONLY_CONVERSATION: Final = (frames.ConversationHistory,)
 _ONLY_PERSON: Final = (frames.ConversationCreated, frames.ConversationUpdated)
 
 
+_DOORS: Final = {"$ref": "#/servers/doors"}
+_SECURITY: Final[Document] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of core or of the allowed foreign issuer, in the header. Who cannot set headers "
+        "says it in an `auth` frame first. Never in the URL.",
+    }
+}
+_SERVERS: Final[Document] = {
+    "doors": {
+        "host": "{host}",
+        "protocol": "wss",
+        "description": "A deployment's own address; ws:// on the machine itself.",
+        "variables": {"host": {"default": "127.0.0.1:8000", "description": "Host and port, as public_url names them."}},
+        "security": [{"$ref": "#/components/securitySchemes/bearer"}],
+    },
+    "bus": {
+        "host": "in-process",
+        "protocol": "memory",
+        "description": "Between the services: at least once, in order per key. Nobody outside connects here.",
+    },
+}
+
+
 def document() -> Document:
     """The whole document as plain data."""
     found: Document = msgspec.json.decode(msgspec.json.encode(_document()).replace(b"doran.contracts.", b""))
@@ -36,9 +62,10 @@ def _document() -> Document:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
+        "servers": _SERVERS,
         "channels": _channels(),
         "operations": _operations(),
-        "components": {"messages": _messages(), "schemas": _schemas()},
+        "components": {"messages": _messages(), "schemas": _schemas(), "securitySchemes": _SECURITY},
     }
 
 
@@ -60,6 +87,7 @@ def _channels() -> Document:
     doors = {
         "conversation": {
             "address": _CONVERSATION_DOOR,
+            "servers": [_DOORS],
             "title": "One conversation",
             "parameters": {"conversation_id": {"description": "The conversation, as REST names it."}},
             "messages": _references(kind for kind in said if kind not in _ONLY_PERSON),
@@ -67,6 +95,7 @@ def _channels() -> Document:
         },
         "person": {
             "address": _PERSON_DOOR,
+            "servers": [_DOORS],
             "title": "Everything of mine",
             "messages": _references(kind for kind in said if kind not in _ONLY_CONVERSATION),
             "bindings": {"ws": {"method": "GET"}},
@@ -75,6 +104,7 @@ def _channels() -> Document:
     facts = {
         kind.NAME: {
             "address": kind.NAME,
+            "servers": [{"$ref": "#/servers/bus"}],
             "title": f"Said by {producer}, ordered by {kind.KEY}",
             "messages": {_event(kind): {"$ref": f"#/components/messages/{_event(kind)}"}},
         }
