@@ -23,6 +23,8 @@ settings = serving.furnish(config.load())
 serving.migrate(settings)
 from doran.server import wiring
 
+pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
+
 async def answers():
     house = wiring.build(settings)
     await house.start()

@@ -11,7 +11,9 @@ import pytest
 from tests.house.running import ROOT
 
 OF_A_MACHINE = re.compile(r"(?<![\w.])/(?:root|work|home/\w+|Users/\w+)/")
-OF_AN_INDEX = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs|npmjs\.org|yarnpkg|--(?:extra-)?index-url|--find-links")
+OF_AN_INDEX = re.compile(
+    r"pypi\.org|pythonhosted\.org|registry\.npmjs|npmjs\.org|yarnpkg|--(?:extra-)?index-url|--find-links"
+)
 TEXT = {".py", ".md", ".toml", ".txt", ".in", ".json", ".ts", ".css", ".html", ".sh", ".yaml", ".yml", ".svg", ""}
 
 
@@ -25,7 +27,9 @@ def tracked() -> list[Path]:
 
 @pytest.mark.parametrize("pattern", [OF_A_MACHINE, OF_AN_INDEX], ids=["machine", "index"])
 def test_nothing_names_a_machine_or_an_index(pattern: re.Pattern[str]) -> None:
-    found = [f"{file.relative_to(ROOT)}: {hit[0]}" for file in tracked() if (hit := pattern.search(file.read_text("utf-8")))]
+    found = [
+        f"{file.relative_to(ROOT)}: {hit[0]}" for file in tracked() if (hit := pattern.search(file.read_text("utf-8")))
+    ]
     assert found == []
 
 

@@ -102,4 +102,6 @@ MESSAGE = frames.MessageView(
 
 
 def enveloped(event: events.Event) -> events.Envelope:
-    return events.Envelope(event.NAME, "2026-01-01T00:00:00Z", msgspec.Raw(events.encode(event)), "e", 1, "core", event.key(), "t")
+    return events.Envelope(
+        event.NAME, "2026-01-01T00:00:00Z", msgspec.Raw(events.encode(event)), "e", 1, "core", event.key(), "t"
+    )

@@ -27,7 +27,9 @@ def names_in(path: Path) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
             inner = node.body if isinstance(node, ast.ClassDef) else []
-            found |= {f"{node.name}.{one.name}" for one in inner if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
+            found |= {
+                f"{node.name}.{one.name}" for one in inner if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
     return found
 
 
@@ -54,7 +56,9 @@ def test_the_journey_names_functions_that_exist() -> None:
 def promises(text: str) -> dict[int, list[str]]:
     """The tests named under each numbered guarantee."""
     parts = re.split(r"^## (\d+)\. ", text, flags=re.MULTILINE)[1:]
-    return {int(number): re.findall(r"`(tests/[^`]+)`", part) for number, part in zip(parts[::2], parts[1::2], strict=True)}
+    return {
+        int(number): re.findall(r"`(tests/[^`]+)`", part) for number, part in zip(parts[::2], parts[1::2], strict=True)
+    }
 
 
 def test_every_guarantee_names_tests_that_exist() -> None:

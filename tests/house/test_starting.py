@@ -14,6 +14,8 @@ from doran.server import folder
 from doran.server.exits import EXITS, Refused
 from tests.house.running import doran, running
 
+pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
+
 
 def code_of(kind: str) -> int:
     return EXITS[kind][0]
