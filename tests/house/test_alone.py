@@ -12,6 +12,8 @@ import pytest
 from doran.server.cli import SERVICES
 from tests.house.running import ROOT, environment
 
+pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
+
 # What a process of this service alone would do up to its first answers, without a port.
 BOOT = """
 import asyncio, json, sys
@@ -22,8 +24,6 @@ from tests.wire import call
 settings = serving.furnish(config.load())
 serving.migrate(settings)
 from doran.server import wiring
-
-pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
 
 async def answers():
     house = wiring.build(settings)
