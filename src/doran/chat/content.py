@@ -9,6 +9,7 @@ import unicodedata
 from doran.contracts.errors import invalid
 
 HARD_LIMIT = 20_000
+PARTS = 4  # of how many characters a composed one may be written: a Hangul syllable of three
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -16,19 +17,20 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # fillers of Hangul, Khmer, Mongolian and Braille, all of which draw nothing.
 _VISIBLE = re.compile(
     r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
-    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
 def checked(text: str, *, limit: int, field: str = "content") -> str:
-    """The text as it is stored: NFC. Raises a 422 that names `field`; `limit` counts characters."""
-    if len(text) > limit:
+    """The text as it is stored: NFC. Raises a 422 that names `field`; `limit` counts stored characters."""
+    if len(text) > PARTS * limit or len(text := unicodedata.normalize("NFC", text)) > limit:
         raise invalid(field, f"At most {limit} characters, not {len(text)}.")
     if _CONTROL.search(text):
         raise invalid(field, "Control characters other than newline and tab are not allowed.")
     if not _VISIBLE.search(text):
         raise invalid(field, "There is nothing to see in it.")
-    return unicodedata.normalize("NFC", text)
+    return text
 
 
 def digest(key: bytes, content: str, message_type: str, reply_to: str | None) -> bytes:
