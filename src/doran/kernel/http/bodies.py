@@ -32,7 +32,7 @@ class Bodies(MsgspecSerializer):
     @classmethod
     def deserialize(cls, buffer: Raw, *, parser: Parser, request: HttpRequest, model: Any) -> Any:
         if not buffer:
-            raise Problem("malformed_json", "The body is empty.")
+            return _nothing_said(model)
         try:
             return super().deserialize(buffer, parser=parser, request=request, model=model)
         except msgspec.ValidationError as wrong:
@@ -64,7 +64,17 @@ class JsonOnly(RequestNegotiator):
         try:
             return super().__call__(request)
         except RequestSerializationError:
+            if not request.content_type and not request.body:
+                return self._default  # nothing was sent, so it has no type
             raise Problem("unsupported_media_type") from None
+
+
+def _nothing_said(model: Any) -> Any:
+    """An empty body says as much as `{}`, where that is enough."""
+    try:
+        return msgspec.convert({}, model)
+    except msgspec.ValidationError:
+        raise Problem("malformed_json", "The body is empty.") from None
 
 
 def too_deep() -> Problem:
