@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import django
@@ -26,7 +27,7 @@ from django.db import connections
 from django.test import override_settings
 
 from doran.core import keys, passwords
-from doran.kernel import auth
+from doran.kernel import auth, clock
 from doran.server import databases
 from tests.core.people import Person
 
@@ -128,3 +129,23 @@ def junho(core: None) -> Person:
 def sora(core: None) -> Person:
     """The outsider."""
     return Person("sora", password="nobody knows sora well")
+
+
+class Hands:
+    """The hands of the clock, which a story may move forward."""
+
+    def __init__(self) -> None:
+        self.forward = timedelta()
+
+    def move(self, **by: float) -> None:
+        self.forward += timedelta(**by)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.forward
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    moved = Hands()
+    monkeypatch.setattr(clock, "now", moved.now)
+    return moved

@@ -25,6 +25,7 @@ from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 
 from doran.contracts.errors import Problem
+from doran.kernel import clock
 from doran.kernel.config import BadSetting, Config
 from doran.kernel.jwks import JwksUrl, KeyRing, KeysUnavailable, NamedKey, Source
 
@@ -141,7 +142,9 @@ class _Issuer:
         try:
             key = self.keys.get(header.kid)
         except KeysUnavailable:
-            raise Problem("unavailable", "The keys of the token's issuer cannot be fetched now.", retry_after=5) from None
+            raise Problem(
+                "unavailable", "The keys of the token's issuer cannot be fetched now.", retry_after=5
+            ) from None
         if key is None or key.algorithm not in (None, header.alg):
             raise refused(_UNKNOWN_KEY)
         return key
@@ -185,9 +188,7 @@ class OwnIssuer(_Issuer):
 class ForeignIssuer(_Issuer):
     """Somebody else's identity provider. Its `sub` must match `people` and not look like our ids."""
 
-    def __init__(
-        self, name: str, *, audience: str, keys: KeyRing, algorithms: Sequence[str], people: str
-    ) -> None:
+    def __init__(self, name: str, *, audience: str, keys: KeyRing, algorithms: Sequence[str], people: str) -> None:
         unknown = sorted(set(algorithms) - ASYMMETRIC)
         if unknown or not algorithms:
             raise BadSetting(f"DORAN_FOREIGN_ALGORITHMS: {', '.join(unknown) or 'an empty list'} cannot be used")
@@ -320,7 +321,7 @@ class Verifier:
         issuers: Iterable[OwnIssuer | ForeignIssuer],
         *,
         is_revoked: Callable[[str], bool],
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = lambda: clock.now().timestamp(),
         remember: int = REMEMBERED_TOKENS,
     ) -> None:
         self._issuers = {issuer.name: issuer for issuer in issuers}
@@ -354,9 +355,7 @@ class Verifier:
     def may_be_foreign(self, user_id: str) -> bool:
         """Whether this could be an id of a foreign issuer's people; never true for an id of core."""
         return any(
-            issuer.may_be_person(user_id)
-            for issuer in self._issuers.values()
-            if isinstance(issuer, ForeignIssuer)
+            issuer.may_be_person(user_id) for issuer in self._issuers.values() if isinstance(issuer, ForeignIssuer)
         )
 
     def _believe(self, token: str, digest: bytes) -> Principal:
