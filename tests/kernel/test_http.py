@@ -53,6 +53,7 @@ class NewNote(msgspec.Struct, forbid_unknown_fields=True):
     content: Annotated[str, msgspec.Meta(max_length=10)]
     stars: Annotated[int, msgspec.Meta(ge=0)] = 0
     tags: list[str] = []
+    extra: Any = None
 
 
 class Note(msgspec.Struct):
@@ -257,6 +258,12 @@ def test_every_wrong_field_is_named_at_once_and_nothing_is_done(minji: Client) -
     assert written == []
 
 
+@pytest.mark.parametrize("stars", ["3", True, 3.0, None, [3]])
+def test_a_value_of_another_type_is_not_bent_to_fit(minji: Client, stars: Any) -> None:
+    assert list(wrong(minji.post(NOTES, {"content": "hi", "stars": stars}, content_type=JSON))) == ["stars"]
+    assert written == []
+
+
 def test_a_missing_field_is_named(minji: Client) -> None:
     assert wrong(minji.post(NOTES, {}, content_type=JSON)) == {"content": "This field is required."}
 
@@ -278,6 +285,7 @@ def test_a_body_that_is_no_object_is_refused(minji: Client, body: bytes) -> None
         b'{"content": "\\udc00 alone"}',
         b"[" * 100_000,
         b'{"content": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"content": "hi", "extra": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"unknown": ' + b'{"a":' * 50_000,
     ],
     ids=[
@@ -290,6 +298,7 @@ def test_a_body_that_is_no_object_is_refused(minji: Client, body: bytes) -> None
         "low surrogate",
         "deep",
         "deep field",
+        "deep anything",
         "deep unknown",
     ],
 )
@@ -435,6 +444,9 @@ def test_the_schema_tells_the_whole_of_a_call(described: dict[str, Any]) -> None
         "`sender_mismatch`: The sender is not you. `recipient_unavailable`: This person cannot be reached."
     )
     assert list(call["responses"]["409"]["content"]) == ["application/problem+json"]
+    assert described["paths"]["/api/test/boxes/{box_id}/notes/"]["delete"]["responses"]["204"] == {
+        "description": "No Content"
+    }
 
 
 def test_every_refusal_is_a_problem_and_says_who_may_call(described: dict[str, Any]) -> None:
