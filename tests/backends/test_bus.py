@@ -166,6 +166,26 @@ def test_two_publishers_at_once_keep_their_own_order(bus: Bus) -> None:
     assert ear.by_key() == {room: ids(envelopes) for room, envelopes in said.items()}
 
 
+def test_a_key_is_never_in_two_hands_at_once(bus: Bus) -> None:
+    inside = threading.Lock()
+    alone: list[bool] = []
+
+    def handler(envelope: Envelope) -> None:
+        alone.append(inside.acquire(blocking=False))
+        threading.Event().wait(0.002)
+        if alone[-1]:
+            inside.release()
+
+    bus.subscribe("ai", {"message.read"}, handler)
+    bus.start()
+    publishers = [threading.Thread(target=lambda: [bus.publish([read(n)]) for n in range(15)]) for _ in range(3)]
+    for publisher in publishers:
+        publisher.start()
+    for publisher in publishers:
+        publisher.join()
+    assert alone == [True] * 45
+
+
 def test_what_is_under_way_is_finished_before_a_stop_and_nothing_is_taken_after(bus: Bus) -> None:
     entered, leave = threading.Event(), threading.Event()
     heard: list[str] = []

@@ -9,7 +9,8 @@ import pytest
 from django.db import connections, router
 
 from doran.contracts.events import PRODUCERS
-from doran.kernel import faults, outbox
+from doran.kernel import faults
+from doran.kernel.outbox import relay
 from doran.server import databases
 from tests.kernel import shop
 
@@ -43,7 +44,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed may be tried again at once."""
-    monkeypatch.setattr(outbox, "_backoff", lambda attempts, longest: 0.0)
+    monkeypatch.setattr(relay, "_backoff", lambda attempts, longest: 0.0)
 
 
 class Crash(BaseException):

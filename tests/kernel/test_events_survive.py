@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from doran.contracts import events
 from doran.contracts.events import Envelope
-from doran.kernel import faults, outbox
+from doran.kernel import faults
 from doran.kernel.bus import Unavailable
 from doran.kernel.bus.memory import MemoryBus
 from doran.kernel.inbox import Consumer, Outcome
-from doran.kernel.outbox import Relay
+from doran.kernel.outbox import Relay, relay
 from tests.kernel.conftest import Crash
 from tests.kernel.shop import MODELS, DeadLetter, Heard, Inbox, Outbox, hear, say, sent
 
@@ -144,7 +144,7 @@ def town(crashes: list[bool], illnesses: list[bool], poison: set[tuple[str, int]
     for model in MODELS:
         model.objects.all().delete()
     here = Town(iter(crashes), iter(illnesses), poison)
-    with mock.patch.object(faults, "hit", here.hit), mock.patch.object(outbox, "_backoff", return_value=0.0):
+    with mock.patch.object(faults, "hit", here.hit), mock.patch.object(relay, "_backoff", return_value=0.0):
         here.open()
         yield here
         here.close()

@@ -17,6 +17,7 @@ from doran.contracts import events
 from doran.kernel import clock, outbox, telemetry
 from doran.kernel.bus import Unavailable
 from doran.kernel.outbox import Relay
+from doran.kernel.outbox import relay as relaying
 from doran.kernel.telemetry.logs import JsonFormatter
 from tests.kernel.conftest import Crash
 from tests.kernel.shop import Courier, Outbox, deleted, envelope, erased, greetings, put, say, sent, waiting
@@ -256,7 +257,7 @@ def test_a_bus_that_takes_nothing_is_reported(relay: Relay, courier: Courier) ->
 
 @pytest.mark.parametrize("attempts", [1, 2, 5, 30, 10_000])
 def test_pauses_grow_with_jitter_but_not_for_ever(attempts: int) -> None:
-    pauses = {outbox._backoff(attempts, 5.0) for _ in range(50)}
+    pauses = {relaying._backoff(attempts, 5.0) for _ in range(50)}
     assert len(pauses) > 1
     assert all(0.5 * min(5.0, 0.05 * 2 ** min(attempts, 30)) <= pause <= 5.0 for pause in pauses)
 

@@ -47,3 +47,14 @@ def reopen_if_broken(database: str) -> None:
 def _whole(database: str, change: Callable[[], T]) -> T:
     with transaction.atomic(using=database):
         return change()
+
+
+def look(database: str, ask: Callable[[], T]) -> T:
+    """A question from a thread that asks seldom: leave no connection open behind it."""
+    connection = connections[database]
+    was_open = connection.connection is not None
+    try:
+        return ask()
+    finally:
+        if not was_open:
+            connection.close()

@@ -18,7 +18,7 @@ from doran.contracts.errors import Problem
 from doran.contracts.events import BadEvent, Envelope, Event, UnknownEvent
 from doran.kernel import clock, faults, redaction, telemetry
 from doran.kernel.bus import Bus, Unavailable
-from doran.kernel.doors import Door, commit, directly, home
+from doran.kernel.doors import Door, commit, directly, home, look
 from doran.kernel.telemetry.logs import places
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Consumer:
         bus.subscribe(
             self.subscription, self.handlers.keys() | (redaction.DELETIONS if personal else set()), self.handle
         )
-        telemetry.watch_dead_letters(self.subscription, lambda: self._letters().count())
+        telemetry.watch_dead_letters(self.subscription, lambda: look(self._database, self._letters().count))
 
     def handle(self, envelope: Envelope) -> Outcome:
         """Let the event take effect, once. Raises `Unavailable` when it can neither be handled nor put aside."""

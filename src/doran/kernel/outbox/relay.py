@@ -1,4 +1,4 @@
-"""Events leave by the outbox: written in the change's own transaction, published afterwards."""
+"""The relay carries what waits in an outbox to the bus: a thread that sleeps until it is woken."""
 
 from __future__ import annotations
 
@@ -6,111 +6,24 @@ import logging
 import random
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Any, Final
 
 import msgspec
-from django.db import connections, models, transaction
+from django.db import connections
 from django.db.models import Count, Min
 
-from doran.contracts.events import EVENTS, PRODUCERS, BadEvent, Envelope, Event, UnknownEvent, encode
-from doran.kernel import clock, faults, redaction, telemetry
+from doran.contracts.events import EVENTS, BadEvent, Envelope, UnknownEvent
+from doran.kernel import clock, faults, telemetry
 from doran.kernel.bus import Bus, Unavailable
-from doran.kernel.doors import Door, commit, directly, home, reopen_if_broken
+from doran.kernel.doors import Door, commit, directly, home, look, reopen_if_broken
+from doran.kernel.outbox.table import AbstractOutbox, when_said
+from doran.kernel.outbox.waiting import Row
 
 log = logging.getLogger(__name__)
 
-
-class AbstractOutbox(models.Model):
-    """An event that waits to be published. Each service has its own table; a published row is gone.
-
-    Rows of one `key` are published in the order of `id`, which is the order of their commits,
-    because whoever writes for a key holds that key's row.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    event_id = models.UUIDField()
-    event_type = models.CharField(max_length=64)
-    schema_version = models.PositiveSmallIntegerField(default=1)
-    key = models.CharField(max_length=255)
-    data = models.TextField()
-    timestamp = models.DateTimeField()
-    trace_id = models.CharField(max_length=32, default="")
-    attempts = models.PositiveIntegerField(default=0)
-    retry_at = models.DateTimeField(null=True)
-
-    class Meta:
-        abstract = True
-
-    @classmethod
-    def add(cls, event: Event, *, trace_id: str = "") -> None:
-        """Say this event if and only if the transaction around commits.
-
-        A deletion also takes its content out of events that still wait. Raises `BadEvent` for data
-        that does not fit its schema or an event this service does not own, and
-        `TransactionManagementError` outside of a transaction.
-        """
-        database = home(cls)
-        if not connections[database].in_atomic_block:
-            raise transaction.TransactionManagementError(f"{event.NAME} must be said inside the change's transaction")
-        cls.forget(event)
-        cls._base_manager.using(database).create(**row(cls._meta.app_label, event, trace_id=trace_id))
-        transaction.on_commit(partial(_wake, cls), using=database)
-
-    @classmethod
-    def forget(cls, deletion: Event) -> None:
-        """Take what a deletion deletes out of events that still wait, in the transaction around."""
-        if deletion.NAME not in redaction.DELETIONS:
-            return
-        waiting = cls._base_manager.using(home(cls))
-        for one in waiting.filter(**redaction.narrowed(deletion)).iterator():
-            emptied = redaction.without(deletion, one.event_type, one.data.encode())
-            if emptied is not None:
-                waiting.filter(id=one.id).update(data=emptied.decode())
-
-
-def row(service: str, event: Event, *, trace_id: str = "", at: datetime | None = None) -> dict[str, Any]:
-    """The columns of an outbox row that says this event, for whoever writes it by other means than `add`."""
-    if type(event) not in PRODUCERS.get(service, ()):
-        raise BadEvent(f"{event.NAME} is not said by {service}")
-    return {
-        "event_id": clock.new_id(),
-        "event_type": event.NAME,
-        "schema_version": event.VERSION,
-        "key": event.key(),
-        "data": encode(event).decode(),
-        "timestamp": at or clock.now(),
-        "trace_id": trace_id or telemetry.trace_id(),
-    }
-
-
-_relays: dict[type[AbstractOutbox], Relay] = {}
-
-
-def _wake(outbox: type[AbstractOutbox]) -> None:
-    relay = _relays.get(outbox)
-    if relay is not None:
-        relay.wake()
-
-
-# -- the relay --------------------------------------------------------------------------------------
-
-_COLUMNS: Final = (
-    "id",
-    "event_id",
-    "event_type",
-    "schema_version",
-    "key",
-    "data",
-    "timestamp",
-    "trace_id",
-    "attempts",
-    "retry_at",
-)
 _LONGEST_PAUSE = 5.0  # for what may heal by itself: a bus or a consumer that is away
 _POISON_PAUSE = 300.0  # for what only other code or an operator can heal
 _MOST_HELD = 100
@@ -132,35 +45,6 @@ class _Pass:
     published: int = 0
     skipped: int = 0
     untaken: int = 0
-
-
-@dataclass(slots=True, frozen=True)
-class _Row:
-    id: int
-    event_id: Any
-    event_type: str
-    schema_version: int
-    key: str
-    data: str
-    timestamp: datetime
-    trace_id: str
-    attempts: int
-    retry_at: datetime | None
-
-    def envelope(self, producer: str) -> Envelope:
-        """Checked against its schema again. Raises `BadEvent` or `UnknownEvent`."""
-        envelope = Envelope(
-            event_type=self.event_type,
-            timestamp=clock.rfc3339(_utc(self.timestamp)),
-            data=msgspec.Raw(self.data.encode()),
-            event_id=_dashed(self.event_id),
-            schema_version=self.schema_version,
-            producer=producer,
-            key=self.key,
-            trace_id=self.trace_id,
-        )
-        envelope.event()
-        return envelope
 
 
 class Relay:
@@ -197,8 +81,8 @@ class Relay:
 
     def start(self) -> None:
         """Begin with what an earlier process left."""
-        _relays[self._outbox] = self
-        telemetry.watch_outbox(self.service, self.backlog)
+        when_said(self._outbox, self.wake)
+        telemetry.watch_outbox(self.service, lambda: look(self._database, self.backlog))
         self._stopping.clear()
         self._woken.set()
         self._thread = threading.Thread(target=self._run, name=f"relay-{self.service}", daemon=True)
@@ -210,8 +94,7 @@ class Relay:
 
     def stop(self, *, timeout: float | None = None) -> None:
         """Finish the pass under way. What waits stays in the table for the next start."""
-        if _relays.get(self._outbox) is self:
-            del _relays[self._outbox]
+        when_said(self._outbox, None)
         self._stopping.set()
         self._woken.set()
         if self._thread is not None:
@@ -296,22 +179,22 @@ class Relay:
         now = time.monotonic()
         return {key for key, hold in self._held.items() if hold.until > now}
 
-    def _read(self, after: int, held: Iterable[str]) -> list[_Row]:
+    def _read(self, after: int, held: Iterable[str]) -> list[Row]:
         # Keys known to be held are left out by the database: a long row of them must not slow each pass.
         skipped = list(held)[:_MOST_HELD]
         without = f" AND {self._quoted('key')} NOT IN ({', '.join(['%s'] * len(skipped))})" if skipped else ""
-        names = ", ".join(map(self._quoted, _COLUMNS))
+        names = ", ".join(map(self._quoted, Row._fields))
         # Every part of this text is a name from the model or a placeholder.
         query = f"SELECT {names} FROM {self._table()} WHERE id > %s{without} ORDER BY id LIMIT %s"  # noqa: S608
         with connections[self._database].cursor() as cursor:
             cursor.execute(query, [after, *skipped, self._batch])
-            return [_Row(*values) for values in cursor.fetchall()]
+            return list(map(Row._make, cursor.fetchall()))
 
-    def _due(self, rows: Sequence[_Row], now: _Pass) -> list[_Row]:
+    def _due(self, rows: Sequence[Row], now: _Pass) -> list[Row]:
         """The rows that may go: one that waits for its retry holds up the later ones of its key."""
         due = []
         for one in rows:
-            if one.retry_at is not None and one.key not in now.held and (wait := _seconds_until(one.retry_at)) > 0:
+            if one.key not in now.held and (wait := one.wait()) > 0:
                 self._hold(one.key, one.attempts, wait, now)
             if one.key not in now.held:
                 due.append(one)
@@ -322,7 +205,7 @@ class Relay:
         self._held[key] = _Hold(attempts, time.monotonic() + seconds)
         now.held.add(key)
 
-    def _publish(self, rows: Sequence[_Row], now: _Pass) -> None:
+    def _publish(self, rows: Sequence[Row], now: _Pass) -> None:
         envelopes, poison = self._envelopes(rows)
         taken = self._hand_over(list(envelopes.values()))
         untaken = {number for number, one in envelopes.items() if one.event_id not in taken}
@@ -335,7 +218,7 @@ class Relay:
             else:
                 self._try_again(one, now)
 
-    def _envelopes(self, rows: Sequence[_Row]) -> tuple[dict[int, Envelope], dict[int, Exception]]:
+    def _envelopes(self, rows: Sequence[Row]) -> tuple[dict[int, Envelope], dict[int, Exception]]:
         envelopes: dict[int, Envelope] = {}
         poison: dict[int, Exception] = {}
         bad_keys: set[str] = set()
@@ -381,7 +264,7 @@ class Relay:
 
     # -- what became of them ----------------------------------------------------------------------
 
-    def _let_go(self, rows: Sequence[_Row], now: _Pass) -> None:
+    def _let_go(self, rows: Sequence[Row], now: _Pass) -> None:
         if not rows:
             return
         commit(self._door, self._database, partial(self._delete, [one.id for one in rows]))
@@ -398,14 +281,14 @@ class Relay:
             # The table's name is the model's; the rest are placeholders.
             cursor.execute(f"DELETE FROM {self._table()} WHERE id {marks}", [first, last] if dense else ids)  # noqa: S608
 
-    def _try_again(self, one: _Row, now: _Pass) -> None:
+    def _try_again(self, one: Row, now: _Pass) -> None:
         """Somebody behind the bus is away. Kept in memory only: a restart may try at once."""
         attempts = self._held[one.key].attempts + 1 if one.key in self._held else 1
         self._hold(one.key, attempts, _backoff(attempts, _LONGEST_PAUSE), now)
         now.untaken += 1
         self._say(logging.WARNING, one, attempts, "untaken")
 
-    def _postpone(self, one: _Row, wrong: Exception, now: _Pass) -> None:
+    def _postpone(self, one: Row, wrong: Exception, now: _Pass) -> None:
         """This row needs other code, or an operator: tried ever more rarely, also after a restart."""
         attempts = one.attempts + 1
         pause = _backoff(attempts, _POISON_PAUSE)
@@ -415,11 +298,11 @@ class Relay:
         commit(self._door, self._database, lambda: rows.update(attempts=attempts, retry_at=until))
         self._say(logging.ERROR, one, attempts, type(wrong).__name__)
 
-    def _say(self, level: int, one: _Row, attempts: int, reason: str) -> None:
+    def _say(self, level: int, one: Row, attempts: int, reason: str) -> None:
         telemetry.events_published(self.service, 1, outcome="poison" if level == logging.ERROR else "untaken")
         facts = {
             "service": self.service,
-            "event_id": _dashed(one.event_id),
+            "event_id": one.name,
             "event_type": one.event_type,
             "attempts": attempts,
             "reason": reason,
@@ -437,7 +320,7 @@ def _ids(envelopes: Iterable[Envelope]) -> set[str]:
     return {envelope.event_id for envelope in envelopes}
 
 
-def _and_later_of_their_keys(rows: Sequence[_Row], kept: set[int]) -> set[int]:
+def _and_later_of_their_keys(rows: Sequence[Row], kept: set[int]) -> set[int]:
     """The rows that stay: those that could not go, and every later one of their keys."""
     keys: set[str] = set()
     stay: set[int] = set()
@@ -448,8 +331,8 @@ def _and_later_of_their_keys(rows: Sequence[_Row], kept: set[int]) -> set[int]:
     return stay
 
 
-def _first_of_each_key(rows: Sequence[_Row], stay: set[int]) -> list[_Row]:
-    first: dict[str, _Row] = {}
+def _first_of_each_key(rows: Sequence[Row], stay: set[int]) -> list[Row]:
+    first: dict[str, Row] = {}
     for one in rows:
         if one.id in stay:
             first.setdefault(one.key, one)
@@ -459,15 +342,3 @@ def _first_of_each_key(rows: Sequence[_Row], stay: set[int]) -> list[_Row]:
 def _backoff(attempts: int, longest: float) -> float:
     """Seconds: doubling from 50 ms, never above `longest`, with jitter so that many do not return as one."""
     return min(longest, 0.05 * 2.0 ** min(attempts, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-def _seconds_until(moment: datetime) -> float:
-    return (_utc(moment) - clock.now()).total_seconds()
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _dashed(event_id: Any) -> str:
-    return str(event_id if isinstance(event_id, uuid.UUID) else uuid.UUID(str(event_id)))
