@@ -23,7 +23,7 @@ INVISIBLE = [
 ]  # fmt: skip
 FORBIDDEN = ["a\0b", "\x07", "a\rb", "\x1b[31m", "\x7f", "\x85", "\x9b", "a\x0bb", "a\x0cb"]
 KEPT = [
-    "<script>alert(1)</script>", "a\nb\tc", "안녕하세요", "ㅋㅋㅋ", "👨‍👩‍👧‍👦", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "‏שלום‎",
+    "<script>alert(1)</script>", "a\nb\tc", "안녕하세요", "ㅋㅋㅋ", "👨‍👩‍👧‍👦", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "\u200f\u05e9\u05dc\u05d5\u05dd\u200e",
     "\u202eabc\u202c", "x\u200by", "\ufffd", "é", "  앞뒤  ", "\u1112", "0", "☃️",
 ]  # fmt: skip
 
@@ -114,8 +114,7 @@ def test_what_is_accepted_is_stable(text: str) -> None:
     """Stored text is composed, holds no control character, and is accepted again as it is."""
     try:
         stored = content.checked(text, limit=30)
-    except Problem as no:
-        assert no.code == "validation_failed"
+    except Problem:
         return
     assert len(stored) <= 30
     assert content.checked(stored, limit=30) == stored == json.loads(json.dumps(stored))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from doran.chat import conversations, messages
+from doran.chat import conversations, messages, people
 from doran.chat.conversations import Side
-from doran.chat.models import DeliveryReceipt, Message, Outbox
+from doran.chat.models import DeliveryReceipt, Member, Message, Outbox
 from doran.chat.views import unread_count
 from doran.chat.writer import DATABASE, Outcome
 from doran.contracts import events, frames
@@ -34,19 +34,22 @@ class Claim:
 
 
 def mark(claim: Claim) -> Outcome:
-    """Move the marks as far as the claim goes; what is already further stays. In the writer's transaction."""
+    """Move the marks as far as the claim goes; what is already further stays. In the writer's transaction.
+
+    The other person may know of it while the conversation is open; that `marked_unread` ended is
+    never theirs to know.
+    """
     side, up_to = _claimed(claim)
-    me, now = side.me, clock.now()
-    moved = _advance(side, claim.status, up_to)
-    if not moved:
-        return Outcome(_view(side, claim.status, now))
-    shown = side.conversation.is_active
-    if shown:
-        me.shown_delivered_seq, me.shown_read_seq = me.last_delivered_seq, me.last_read_seq
-        conversations.bump(side.conversation)
-    me.save(using=DATABASE)
-    message_id = _remember(side, claim.status, up_to, now) if shown else None
-    return Outcome(_view(side, claim.status, now), deliveries=_told(side, claim.status, up_to, message_id, now))
+    now = clock.now()
+    moved, ended_unread = _advance(side.me, claim.status, up_to), _end_unread(side.me, claim.status)
+    told: list[Delivery] = []
+    if moved or ended_unread:
+        shown = moved and side.conversation.is_active
+        _save(side, shown=shown)
+        message_id = _remember(side, claim.status, up_to, now) if shown else None
+        told += _told(side, claim.status, up_to, message_id, now) if moved else []
+        told += [conversations.updated(side)] if ended_unread else []
+    return Outcome(_view(side, claim.status, now), deliveries=told)
 
 
 def _claimed(claim: Claim) -> tuple[Side, int]:
@@ -63,15 +66,31 @@ def _claimed(claim: Claim) -> tuple[Side, int]:
     return side, claim.up_to_seq
 
 
-def _advance(side: Side, status: Status, up_to: int) -> bool:
-    """Read implies delivered; a read mark also ends `marked_unread`."""
-    me = side.me
-    before = (me.last_delivered_seq, me.last_read_seq, me.marked_unread)
+def _advance(me: Member, status: Status, up_to: int) -> bool:
+    """Whether a mark moved. Read implies delivered."""
+    before = (me.last_delivered_seq, me.last_read_seq)
     me.last_delivered_seq = max(me.last_delivered_seq, up_to)
     if status == "read":
         me.last_read_seq = max(me.last_read_seq, up_to)
-        me.marked_unread = False
-    return before != (me.last_delivered_seq, me.last_read_seq, me.marked_unread)
+    return before != (me.last_delivered_seq, me.last_read_seq)
+
+
+def _end_unread(me: Member, status: Status) -> bool:
+    """Whether reading ended what the person had marked as unread."""
+    was_unread = me.marked_unread
+    me.marked_unread = was_unread and status != "read"
+    return was_unread != me.marked_unread
+
+
+def _save(side: Side, *, shown: bool) -> None:
+    """A change both may see moves the conversation's counter, a private one only the person's own."""
+    me = side.me
+    if shown:
+        me.shown_delivered_seq, me.shown_read_seq = me.last_delivered_seq, me.last_read_seq
+        conversations.bump(side.conversation)
+    else:
+        me.state_seq = people.next_state_seq(me.user_id)
+    me.save(using=DATABASE)
 
 
 def _remember(side: Side, status: Status, up_to: int, now: datetime) -> str | None:

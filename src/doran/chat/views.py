@@ -67,8 +67,11 @@ def shown_marks(member: Member) -> frames.Marks:
 
 
 def unread_count(conversation: Conversation, me: Member) -> int:
-    """Everything after my mark; my own messages move my mark, so none of them is in it."""
-    return conversation.last_seq - max(me.last_read_seq, me.hidden_before_seq - 1)
+    """Everything after my mark; my own messages move my mark, so none of them is in it.
+
+    The mark may have been read a moment later than the conversation, so it can be ahead of it.
+    """
+    return max(0, conversation.last_seq - max(me.last_read_seq, me.hidden_before_seq - 1))
 
 
 def conversation_fields(
