@@ -99,7 +99,7 @@ def edit(*, message_id: str, user_id: str, text: str) -> Outcome:
     content = texts.checked(text, limit=shop().config.content_limit)
     message, side = find(message_id, user_id, lock=True)
     _require_author(message, user_id)
-    if message.is_deleted:
+    if message.is_deleted or user_id in _hidden_from(message):
         raise Problem("message_deleted")
     if message.content == content:
         return Outcome(one_message(message))
@@ -164,12 +164,29 @@ def _touch(message: Message, side: Side, *changed: str) -> None:
     message.save(using=DATABASE, update_fields=["change_seq", "updated_at", *changed])
 
 
-def _changed(message: Message, side: Side, kind: type[frames.MessageUpdated] | type[frames.MessageDeleted]) -> Outcome:
-    view = one_message(message)
+Changed = type[frames.MessageUpdated] | type[frames.MessageDeleted]
+
+
+def _changed(message: Message, side: Side, kind: Changed) -> Outcome:
+    """Both are shown the message as it is; who deleted it for themselves, that it stays deleted."""
+    hidden_from = _hidden_from(message)
+    both = [member.user_id for member in (side.me, side.peer) if message.seq >= member.hidden_before_seq]
+    shown = [_shown(message, kind, to=[one for one in both if one not in hidden_from])]
+    if hidden_from:
+        shown.append(_shown(message, frames.MessageDeleted, to=[one for one in both if one in hidden_from], hidden=True))
+    return Outcome(one_message(message), deliveries=shown)
+
+
+def _shown(message: Message, kind: Changed, *, to: Sequence[str], hidden: bool = False) -> Delivery:
+    view = one_message(message, hidden=hidden)
     frame = kind(str(message.conversation_id), msgspec.Raw(frames.encode(view)))
-    everybody = conversations.people_of(side.conversation)
-    shown = Delivery(everybody, frames.encode(frame).decode(), str(message.conversation_id), message.change_seq)
-    return Outcome(view, deliveries=[shown])
+    return Delivery(tuple(to), frames.encode(frame).decode(), str(message.conversation_id), message.change_seq)
+
+
+def _hidden_from(message: Message) -> set[str]:
+    """Who deleted this message for themselves."""
+    rows = HiddenMessage.objects.using(DATABASE).filter(conversation_id=message.conversation_id, seq=message.seq)
+    return set(rows.values_list("user_id", flat=True))
 
 
 def _require_author(message: Message, user_id: str) -> None:
