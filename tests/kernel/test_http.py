@@ -88,6 +88,17 @@ class Notes(Api):
         written.clear()
 
 
+class Mark(msgspec.Struct, forbid_unknown_fields=True):
+    colour: str = "blue"
+
+
+class Marks(Api):
+    @offers()
+    def post(self, parsed_body: Json[Mark]) -> str:
+        """Mark a box."""
+        return parsed_body.colour
+
+
 class Trouble(Api):
     @offers(public=True)
     def get(self) -> None:
@@ -112,6 +123,7 @@ class Unreadable(Api):
 trouble: list[Exception] = []
 ROUTES = (
     route("api/test/boxes/<id:box_id>/notes/", Notes),
+    route("api/test/boxes/<id:box_id>/marks/", Marks),
     route("api/test/trouble/", Trouble),
     route("api/test/mirror", Mirror),
     route("api/test/unreadable/", Unreadable),
@@ -318,6 +330,15 @@ def test_only_json_is_a_body(minji: Client, kind: str) -> None:
     assert written == []
 
 
+def test_a_call_with_nothing_to_say_needs_no_body(minji: Client) -> None:
+    marks = "/api/test/boxes/b1/marks/"
+    silent = minji.generic("POST", marks, b"", content_type="")
+    spoken = minji.post(marks, {"colour": "red"}, content_type=JSON)
+
+    assert (silent.json(), spoken.json()) == ("blue", "red")
+    problem(minji.generic("POST", marks, b"colour=red", content_type="text/plain"), 415, "unsupported_media_type")
+
+
 def test_wrong_query_values_are_named(minji: Client) -> None:
     assert wrong(minji.get(NOTES + "?page=0&page_size=many&colour=red")) == {
         "page": "Expected `int` >= 1.",
@@ -447,6 +468,12 @@ def test_the_schema_tells_the_whole_of_a_call(described: dict[str, Any]) -> None
     assert described["paths"]["/api/test/boxes/{box_id}/notes/"]["delete"]["responses"]["204"] == {
         "description": "No Content"
     }
+
+
+def test_the_schema_says_where_a_body_may_be_left_out(described: dict[str, Any]) -> None:
+    boxes = "/api/test/boxes/{box_id}"
+    needed = {path: call["requestBody"]["required"] for path, _, call in operations(described) if "requestBody" in call}
+    assert needed == {f"{boxes}/notes/": True, f"{boxes}/marks/": False}
 
 
 def test_every_refusal_is_a_problem_and_says_who_may_call(described: dict[str, Any]) -> None:

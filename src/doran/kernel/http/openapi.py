@@ -52,6 +52,8 @@ def document(services: Services) -> Document:
     found: Document = build_schema(root, context=_Context(_config(services))).convert(skip_validation=True)
     for path, verb, operation in operations(found):
         _complete(operation, in_path="{" in path, reads_body=verb != "get")
+        if "requestBody" in operation:
+            _say_whether_needed(operation["requestBody"], found["components"]["schemas"])
     found["components"].setdefault("responses", {}).update(_shared_refusals())
     return found
 
@@ -91,6 +93,12 @@ def _complete(operation: Document, *, in_path: bool, reads_body: bool) -> None:
     for status in general:
         _add_general(responses, status)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _say_whether_needed(body: Document, types: Document) -> None:
+    """A body of which no field is required may be left out."""
+    name = body["content"]["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
+    body["required"] = not name or bool(types[name].get("required"))
 
 
 def _add_general(responses: Document, status: int) -> None:
