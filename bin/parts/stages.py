@@ -50,7 +50,7 @@ STAGES = (
     Stage("types", ((PYTHON, "-m", "mypy", "--no-error-summary"),), quick=True),
     Stage("imports", ((str(TOOLS / "lint-imports"),),), quick=True),
     Stage("migrations", ((PYTHON, "bin/parts/migrations.py"),), quick=True),
-    Stage("page: install", (npm("ci"),)),
+    Stage("page: install", (npm("ci"), npm("--prefix", "lint", "ci"))),
     Stage("page: check", (npm("run", "check"), npm("run", "lint"))),
     Stage("page: tests", (npm("run", "test"),)),
     Stage("page: build", (npm("run", "build"),)),
