@@ -12,7 +12,7 @@ from doran.verify.run import Campaign, Plan
 from tests.verify import simulated
 from tests.verify.toy import Toy
 
-SECONDS = 12.0
+SECONDS = 5.0
 
 
 def spend(*, seed: int, faults: Iterable[str] = (), seconds: float = SECONDS) -> list[Operation]:

@@ -139,7 +139,8 @@ class Wire:
 
     def cut(self) -> None:
         self.open = False
-        self.toy.wires.discard(self)
+        if self in self.toy.wires:
+            self.toy.wires.remove(self)
         self._queue.put_nowait(None)
 
 
@@ -157,7 +158,7 @@ class Toy:
         self.rng = rng
         self.recorder = recorder
         self.faults = frozenset(faults)
-        self.wires: set[Wire] = set()
+        self.wires: list[Wire] = []
         self.users: dict[str, str] = {}
         self.tokens: dict[str, str] = {}
         self.conversations: dict[str, Conversation] = {}
@@ -203,12 +204,12 @@ class Toy:
     async def _greet(self, wire: Wire) -> None:
         late = self.has("reads before it subscribes")
         if not late:
-            self.wires.add(wire)
+            self.wires.append(wire)
         if wire.room:
             wire.push(self._history(wire))
         if late:
             await asyncio.sleep(0.2)
-            self.wires.add(wire)
+            self.wires.append(wire)
         if self.has("shows the last message twice") and wire.room:
             rows = self.conversations[wire.room].rows
             if rows:
@@ -415,8 +416,15 @@ class Toy:
         raise Refusal(429, "too_many_requests")
 
     def _insert(self, conversation: Conversation, user: str, text: str, cmid: str | None) -> Message:
-        message = Message(f"message-{next(self._ids)}", self._next_seq(conversation, user), user, text, cmid,
-                          conversation.next_change(), self.now)
+        message = Message(
+            f"message-{next(self._ids)}",
+            self._next_seq(conversation, user),
+            user,
+            text,
+            cmid,
+            conversation.next_change(),
+            self.now,
+        )
         conversation.rows[message.seq] = message
         if cmid is not None:
             conversation.by_cmid[(user, cmid)] = message
@@ -424,12 +432,24 @@ class Toy:
         conversation.delivered[user] = max(conversation.delivered[user], message.seq)
         conversation.unread[conversation.peer(user)] += 1
         self.events.append(
-            Heard(conversation=conversation.id, event_id=f"event-{next(self._ids)}", event_type="message.created",
-                  message_id=message.id, seq=message.seq)
+            Heard(
+                conversation=conversation.id,
+                event_id=f"event-{next(self._ids)}",
+                event_type="message.created",
+                message_id=message.id,
+                seq=message.seq,
+            )
         )
         if self.has("tells events twice") and self._chance(0.02):
-            self.events.append(Heard(conversation=conversation.id, event_id=f"event-{next(self._ids)}",
-                                     event_type="message.created", message_id=message.id, seq=message.seq))
+            self.events.append(
+                Heard(
+                    conversation=conversation.id,
+                    event_id=f"event-{next(self._ids)}",
+                    event_type="message.created",
+                    message_id=message.id,
+                    seq=message.seq,
+                )
+            )
         return message
 
     def _next_seq(self, conversation: Conversation, user: str) -> int:
@@ -489,7 +509,7 @@ class Toy:
     def _listeners(self, conversation: Conversation) -> list[Wire]:
         return [
             wire
-            for wire in sorted(self.wires, key=id)
+            for wire in self.wires
             if wire.user in conversation.people and wire.room in ("", conversation.id) and not wire.deaf
         ]
 
@@ -523,7 +543,7 @@ class Toy:
     def _fan_out_mark(self, conversation: Conversation, user: str, level: str, seq: int) -> None:
         frame = {"type": f"message_{level}", "conversation_id": conversation.id, "user_id": user, "up_to_seq": seq}
         strangers = self.has("tells strangers of marks") and self._chance(0.1)
-        for wire in sorted(self.wires, key=id) if strangers else self._listeners(conversation):
+        for wire in self.wires if strangers else self._listeners(conversation):
             wire.push(frame)
 
     # -- showing -----------------------------------------------------------------------------
@@ -634,8 +654,11 @@ class Toy:
             "unread_count": unread,
             "last_message": self._read(conversation, rows[-1], user) if rows else None,
             "me": {"last_read_seq": read, "last_delivered_seq": conversation.delivered.get(user, 0)},
-            "peer": {"user_id": peer, "last_read_seq": conversation.read[peer],
-                     "last_delivered_seq": conversation.delivered[peer]},
+            "peer": {
+                "user_id": peer,
+                "last_read_seq": conversation.read[peer],
+                "last_delivered_seq": conversation.delivered[peer],
+            },
             "messages": [self._read(conversation, row, user) for row in rows[-20:]] if with_messages else [],
         }
 
@@ -647,5 +670,3 @@ class Toy:
 
 def _ids(conversation: Conversation) -> set[str]:
     return {row.id for row in conversation.rows.values()}
-
-

@@ -49,9 +49,7 @@ class Wire(Protocol):
 class Gate(Protocol):
     """A server as its clients see it."""
 
-    async def ask(
-        self, method: str, path: str, *, token: str = "", body: Json | None = None
-    ) -> Answer:
+    async def ask(self, method: str, path: str, *, token: str = "", body: Json | None = None) -> Answer:
         """One REST call. Raises `Unreachable` or `Lost`."""
         ...
 
@@ -73,9 +71,7 @@ class NetworkGate:
             limits=httpx2.Limits(max_connections=64, max_keepalive_connections=32),
         )
 
-    async def ask(
-        self, method: str, path: str, *, token: str = "", body: Json | None = None
-    ) -> Answer:
+    async def ask(self, method: str, path: str, *, token: str = "", body: Json | None = None) -> Answer:
         try:
             answer = await self._http.request(method, path, headers=_bearer(token), json=body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as gone:

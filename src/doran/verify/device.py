@@ -39,7 +39,6 @@ NOBODY_KNOWS = frozenset({"internal_error", "unavailable", "request_timeout"})
 """Refusals after which a change may have happened nevertheless."""
 
 Tried = TypeVar("Tried", bound=Change)
-_links = count(1)
 
 
 class Refused(Exception):
@@ -121,9 +120,7 @@ class Device:
     async def log_in(self) -> None:
         """A new session of this device. Raises `Unreachable`, `Lost`, or `Refused`."""
         body = {"username": self.account.username, "password": self.account.password}
-        answer = await self.gate.ask(
-            "POST", "/api/core/tokens/", body={**body, "device_name": self.name}
-        )
+        answer = await self.gate.ask("POST", "/api/core/tokens/", body={**body, "device_name": self.name})
         if answer.status not in (200, 201):
             raise Refused(f"log-in: {answer.code}")
         self.token = answer.body["access_token"]
@@ -162,7 +159,7 @@ class Device:
         path = f"/ws/chat/{room}/" if room else "/ws/"
         began = self.recorder.clock()
         opening = self.gate.open(path, token=self.token, in_band=self._in_band)
-        link = Link(next(_links), room, await _patiently(opening))
+        link = Link(next(self.recorder.links), room, await _patiently(opening))
         try:
             await self._greet(link, began)
         except (Lost, KeyError) as failed:
@@ -270,7 +267,8 @@ class Device:
 
     async def _ask(self, method: str, path: str, body: Json | None = None) -> Answer:
         asking = self.gate.ask(method, path, token=self.token, body=body)
-        return await _patiently(asking)
+        answer: Answer = await _patiently(asking)
+        return answer
 
     async def _say(self, link: Link, frame: Json) -> Json:
         """A frame and its answer. Raises `Lost` where none comes."""
@@ -279,7 +277,8 @@ class Device:
         link.answers[ref] = answer
         try:
             await link.wire.say({**frame, "ref": ref})
-            return await _patiently(answer)
+            said: Json = await _patiently(answer)
+            return said
         finally:
             link.answers.pop(ref, None)
             if answer.done() and not answer.cancelled():
@@ -287,9 +286,7 @@ class Device:
 
     # -- changing things ---------------------------------------------------------------------
 
-    async def send(
-        self, conversation: str, cmid: str, body: str, *, trick: str = "", by_rest: bool = False
-    ) -> Send:
+    async def send(self, conversation: str, cmid: str, body: str, *, trick: str = "", by_rest: bool = False) -> Send:
         """Send once. What nobody answered stays in `pending` and keeps its id."""
         link = None if by_rest else self._way_to(conversation)
         send = Send(conversation=conversation, cmid=cmid, body=body, trick=trick)
@@ -339,9 +336,7 @@ class Device:
             await self._by_socket(delete, link, frame)
         return delete
 
-    async def mark(
-        self, conversation: str, level: Level, row: Row, *, by_rest: bool = False
-    ) -> Mark:
+    async def mark(self, conversation: str, level: Level, row: Row, *, by_rest: bool = False) -> Mark:
         link = None if by_rest else self._way_to(conversation)
         mark = Mark(conversation=conversation, level=level, up_to=row.seq)
         self._begin(mark, link)
@@ -434,8 +429,16 @@ class Device:
             name, changes = view["id"], view["changes"]
             self._looked_at(link, view, "sync", began)
             reset = bool(answer["reset"] or changes.get("reset"))
-            self._took(link, name, "sync", changes, since=known.get(name), inv=began, reset=reset,
-                       last_seq=view["last_seq"] if known.get(name) is None else None)
+            self._took(
+                link,
+                name,
+                "sync",
+                changes,
+                since=known.get(name),
+                inv=began,
+                reset=reset,
+                last_seq=view["last_seq"] if known.get(name) is None else None,
+            )
             if known.get(name) is None or reset:
                 await self._read_older(name)
             if changes.get("has_more"):
@@ -449,8 +452,7 @@ class Device:
             answer, link = await self._changes(conversation, since)
             if answer is None:
                 return False
-            self._took(link, conversation, "changes", answer, since=since, inv=began,
-                       reset=bool(answer.get("reset")))
+            self._took(link, conversation, "changes", answer, since=since, inv=began, reset=bool(answer.get("reset")))
             more = bool(answer.get("has_more"))
             if more and (memory.cursor or 0) <= since:
                 self._stuck("changes")
@@ -470,16 +472,35 @@ class Device:
         except (Unreachable, Lost):
             return None, link
 
-    def _took(self, link: Link | None, conversation: str, source: str, page: Json, *,
-              since: int | None, inv: int, reset: bool, last_seq: int | None = None) -> None:
+    def _took(
+        self,
+        link: Link | None,
+        conversation: str,
+        source: str,
+        page: Json,
+        *,
+        since: int | None,
+        inv: int,
+        reset: bool,
+        last_seq: int | None = None,
+    ) -> None:
         """An answer that moves the mark: remember it, or forget all where it says reset."""
         memory = self._remembered(conversation)
         if reset:
             memory.rows.clear()
             memory.cursor = None
-        self._saw(link, conversation, source, page.get("results", []), inv=inv, since=since,
-                  next_since=page.get("next_since"), more=bool(page.get("has_more")),
-                  reset=reset, last_seq=last_seq)
+        self._saw(
+            link,
+            conversation,
+            source,
+            page.get("results", []),
+            inv=inv,
+            since=since,
+            next_since=page.get("next_since"),
+            more=bool(page.get("has_more")),
+            reset=reset,
+            last_seq=last_seq,
+        )
         memory.cursor = max(memory.cursor or 0, page.get("next_since", 0))
 
     async def _read_older(self, conversation: str) -> None:
@@ -531,7 +552,7 @@ class Device:
         self._looked_at(None, view, "newest", began)
         return True
 
-    async def list(self) -> bool:
+    async def list_conversations(self) -> bool:
         """The list of my conversations."""
         began = self.recorder.clock()
         try:
@@ -543,8 +564,7 @@ class Device:
         for view in answer.body["results"]:
             self._looked_at(None, view, "list", began)
             if view["last_message"]:
-                self._saw(None, view["id"], "list", [view["last_message"]], inv=began,
-                          last_seq=view["last_seq"])
+                self._saw(None, view["id"], "list", [view["last_message"]], inv=began, last_seq=view["last_seq"])
         return True
 
     async def rename(self, display_name: str) -> None:
@@ -603,8 +623,16 @@ class Device:
         operation.device = f"{self.account.name}/{self.name}"
         operation.link = 0 if link is None else link.number
 
-    def _saw(self, link: Link | None, conversation: str, source: str, messages: list[Json], *,
-             inv: int | None = None, **facts: Any) -> None:
+    def _saw(
+        self,
+        link: Link | None,
+        conversation: str,
+        source: str,
+        messages: list[Json],
+        *,
+        inv: int | None = None,
+        **facts: Any,
+    ) -> None:
         rows = tuple(_row(message, conversation) for message in messages)
         self._note(Saw(conversation=conversation, source=source, rows=rows, **facts), link, inv=inv)
         if conversation in self.conversations:
@@ -615,13 +643,11 @@ class Device:
         me = {**view["me"], "unread": view["unread_count"], "last_seq": view["last_seq"]}
         self._looked_at_me(link, view["id"], source, me, inv=began)
 
-    def _looked_at_me(self, link: Link | None, conversation: str, source: str, me: Json | None, *,
-                      inv: int) -> None:
+    def _looked_at_me(self, link: Link | None, conversation: str, source: str, me: Json | None, *, inv: int) -> None:
         if me is not None:
             self._looked(link, conversation, source, {**me, "user_id": self.account.id}, inv=inv)
 
-    def _looked(self, link: Link | None, conversation: str, source: str, marks: Json, *,
-                inv: int) -> None:
+    def _looked(self, link: Link | None, conversation: str, source: str, marks: Json, *, inv: int) -> None:
         looked = Looked(
             conversation=conversation,
             source=source,

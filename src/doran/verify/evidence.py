@@ -157,11 +157,7 @@ class Evidence:
     @cached_property
     def sent(self) -> list[Origin]:
         """Every message that somebody tried to send, without the attempts that were a trick."""
-        return [
-            origin
-            for origin in self.origins.values()
-            if not origin.edits and not origin.first.trick
-        ]
+        return [origin for origin in self.origins.values() if not origin.edits and not origin.first.trick]
 
     @cached_property
     def edits(self) -> dict[str, list[Edit]]:
@@ -233,18 +229,12 @@ class Evidence:
     @cached_property
     def truth(self) -> dict[str, dict[int, Row]]:
         """Conversation → seq → row, as the first fresh device read it."""
-        return {
-            conversation: {row.seq: row for row in holds[0].rows}
-            for conversation, holds in self.finals.items()
-        }
+        return {conversation: {row.seq: row for row in holds[0].rows} for conversation, holds in self.finals.items()}
 
     @cached_property
     def by_id(self) -> dict[str, dict[str, Row]]:
         """Conversation → message id → row at the end."""
-        return {
-            conversation: {row.id: row for row in rows.values()}
-            for conversation, rows in self.truth.items()
-        }
+        return {conversation: {row.id: row for row in rows.values()} for conversation, rows in self.truth.items()}
 
     @cached_property
     def changed(self) -> dict[str, tuple[list[int], list[Row]]]:

@@ -9,7 +9,18 @@ from itertools import count
 from doran.verify.device import Device
 from doran.verify.history import Level, Row, Send
 
-WORDS = ("점심 먹을래?", "좋아!", "see you at 7", "ㅋㅋㅋ", "지금 가는 중", "🙂", "잠깐만", "okay", "사진 보냈어", "내일 봐")
+WORDS = (
+    "점심 먹을래?",
+    "좋아!",
+    "see you at 7",
+    "ㅋㅋㅋ",
+    "지금 가는 중",
+    "🙂",
+    "잠깐만",
+    "okay",
+    "사진 보냈어",
+    "내일 봐",
+)
 
 WEIGHTS: dict[str, int] = {
     "send": 45,
@@ -117,7 +128,7 @@ class Life:
         await self.device.look(self._mine())
 
     async def list_mine(self) -> None:
-        await self.device.list()
+        await self.device.list_conversations()
 
     async def hang_up(self) -> None:
         await self.device.drop()
@@ -131,8 +142,13 @@ class Life:
     async def page(self) -> None:
         conversation = self._mine()
         top = self.device.memory[conversation].last_seq if conversation in self.device.memory else 0
-        queries = ["", "page=1", "page_size=7", f"before_seq={self.rng.randint(1, top + 1)}",
-                   f"after_seq={self.rng.randint(0, top)}&page_size=50"]
+        queries = [
+            "",
+            "page=1",
+            "page_size=7",
+            f"before_seq={self.rng.randint(1, top + 1)}",
+            f"after_seq={self.rng.randint(0, top)}&page_size=50",
+        ]
         await self.device.page(conversation, self.rng.choice(queries))
 
     async def edit(self) -> None:
@@ -152,7 +168,11 @@ class Life:
 
     async def evil(self) -> None:
         deeds: list[Callable[[], Awaitable[None]]] = [
-            self._pry, self._forge, self._conflict, self._edit_foreign, self._intrude,
+            self._pry,
+            self._forge,
+            self._conflict,
+            self._edit_foreign,
+            self._intrude,
         ]
         await self.rng.choice(deeds)()
 

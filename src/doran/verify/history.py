@@ -9,6 +9,7 @@ that any sighting anywhere leads back to the one operation that could have cause
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -254,6 +255,7 @@ class Recorder:
         self.clock = clock
         self.operations: dict[int, Operation] = {}
         self._file: IO[bytes] | None = None if file is None else file.open("wb", buffering=0)
+        self.links = count(1)
         self._count = 0
 
     def begin(self, operation: AnyOp) -> AnyOp:

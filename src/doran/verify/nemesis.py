@@ -87,7 +87,8 @@ class Server:
 
     async def gone(self) -> int:
         """Wait until the process has ended by itself; its exit code."""
-        assert self._process is not None
+        if self._process is None:
+            return 0
         code = await self._process.wait()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -73,9 +73,7 @@ class Campaign:
     async def move_in(self) -> None:
         """Sign up, log in on every device, and open the ring of conversations."""
         plan = self.plan
-        self.recorder.note(
-            Began(seed=plan.seed, command=plan.command, converge_seconds=plan.converge_seconds)
-        )
+        self.recorder.note(Began(seed=plan.seed, command=plan.command, converge_seconds=plan.converge_seconds))
         for number in range(plan.people):
             self.house.accounts.append(await self._sign_up(number))
         for account in self.house.accounts:
@@ -117,9 +115,7 @@ class Campaign:
         device = self._of(one)[0]
         body = {"participant1_id": one.id, "participant2_id": other.id}
         for _ in range(50):
-            answer = await self.gate.ask(
-                "POST", "/api/chat/conversations/", token=device.token, body=body
-            )
+            answer = await self.gate.ask("POST", "/api/chat/conversations/", token=device.token, body=body)
             if answer.status in (200, 201):
                 break
             await asyncio.sleep(0.1)

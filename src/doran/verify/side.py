@@ -9,9 +9,7 @@ from pathlib import Path
 from doran.verify.history import Recorder, Spilled
 
 
-def search(
-    recorder: Recorder, files: Iterable[Path], *, run: str, secrets: Mapping[str, str]
-) -> int:
+def search(recorder: Recorder, files: Iterable[Path], *, run: str, secrets: Mapping[str, str]) -> int:
     """Write down every line that holds a text of this run or a secret; how many there were."""
     spills = [spill for file in files for spill in _spills(file, run, secrets)]
     for spill in spills:

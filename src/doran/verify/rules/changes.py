@@ -53,14 +53,14 @@ def deleted_body_served(evidence: Evidence) -> Findings:
     for deletion in sorted(accepted(evidence.all(Delete)), key=ended):
         first.setdefault(deletion.message_id, deletion)
     for sighting in evidence.sightings:
-        row, deletion = sighting.row, first.get(sighting.row.id)
+        row, done = sighting.row, first.get(sighting.row.id)
         if row.deleted and row.body:
             yield f"the tombstone of message {row.id} has a text", (sighting.op,)
-        if deletion is None or not row.body or row.deleted:
+        if done is None or not row.body or row.deleted:
             continue
         grace = 0 if sighting.asked else LIVE_GRACE
-        if sighting.op.inv > ended(deletion) + grace:
-            yield f"the text of deleted message {row.id} was served", (deletion, sighting.op)
+        if sighting.op.inv > ended(done) + grace:
+            yield f"the text of deleted message {row.id} was served", (done, sighting.op)
 
 
 @rule("FOREIGN-change", "Only the author edits or deletes for everyone.")

@@ -60,7 +60,7 @@ def event_set(evidence: Evidence) -> Findings:
         if heard.event_type == "message.created":
             yield from _said_twice(told[heard.conversation], heard)
             told[heard.conversation].setdefault(heard.message_id, heard)
-    for conversation, messages in told.items():
+    for messages in told.values():
         seqs = [heard.seq for heard in messages.values()]
         if seqs != sorted(seqs):
             yield "events of a conversation came out of order", tuple(messages.values())[:2]

@@ -98,9 +98,8 @@ def _back_on_a_socket(evidence: Evidence) -> Findings:
 @rule("READ-undelivered", "What is read is delivered.")
 def read_undelivered(evidence: Evidence) -> Findings:
     for looked in evidence.all(Looked):
-        if looked.read is not None and looked.delivered is not None:
-            if looked.read > looked.delivered:
-                yield f"read up to {looked.read}, delivered to {looked.delivered}", (looked,)
+        if looked.read is not None and looked.read > (looked.delivered or 0) and looked.source != "live":
+            yield f"read up to {looked.read}, delivered to {looked.delivered}", (looked,)
 
 
 @rule("UNREAD-wrong", "Unread is the distance from my mark to the last message.")

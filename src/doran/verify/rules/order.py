@@ -26,10 +26,7 @@ def divergent_order(evidence: Evidence) -> Findings:
 def divergent_state(evidence: Evidence) -> Findings:
     yield from _two_values(
         "message {0} has two states at change {1}",
-        (
-            ((s.row.id, s.row.change_seq), (s.row.body, s.row.deleted), s.op)
-            for s in evidence.sightings
-        ),
+        (((s.row.id, s.row.change_seq), (s.row.body, s.row.deleted), s.op) for s in evidence.sightings),
     )
 
 
@@ -60,9 +57,7 @@ def realtime_order(evidence: Evidence) -> Findings:
 def _overtaken(placed: list[tuple[Origin, int]]) -> Findings:
     """Sweep in time: the highest acknowledged seq so far must lie below every later beginning."""
     acks = sorted(
-        (ended(origin.accepted), place, origin.accepted)
-        for origin, place in placed
-        if origin.accepted is not None
+        (ended(origin.accepted), place, origin.accepted) for origin, place in placed if origin.accepted is not None
     )
     highest, latest, position = 0, None, 0
     for origin, place in sorted(placed, key=lambda pair: pair[0].first.inv):
@@ -124,9 +119,7 @@ def _by_conversation(evidence: Evidence) -> dict[str, list[Origin]]:
     return grouped
 
 
-def _two_values(
-    says: str, triples: Iterable[tuple[tuple[Hashable, ...], Hashable, Operation]]
-) -> Findings:
+def _two_values(says: str, triples: Iterable[tuple[tuple[Hashable, ...], Hashable, Operation]]) -> Findings:
     """A key must always come with the same value; report each key once."""
     first: dict[Hashable, tuple[Hashable, Operation]] = {}
     reported: set[Hashable] = set()

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice, takewhile
+from typing import NamedTuple
 
 from doran.verify.evidence import SECOND, Evidence, Origin, Socket, ended
 from doran.verify.history import (
@@ -55,9 +56,7 @@ def _torn(saw: Saw) -> Findings:
         yield f"a {saw.source} ends at {max(seqs)} of {saw.last_seq}", (saw,)
 
 
-def _skipped(
-    evidence: Evidence, socket: Socket, conversation: str, shown: list[Saw]
-) -> Findings:
+def _skipped(evidence: Evidence, socket: Socket, conversation: str, shown: list[Saw]) -> Findings:
     """Between the first and the last live message of a socket nothing may be left out."""
     live = [saw.rows[0].seq for saw in shown if saw.frame == "chat_message" and saw.rows]
     if not live:
@@ -93,9 +92,7 @@ def redelivered(evidence: Evidence) -> Findings:
             yield from _shown_again(evidence, socket, conversation, shown)
 
 
-def _shown_again(
-    evidence: Evidence, socket: Socket, conversation: str, shown: list[Saw]
-) -> Findings:
+def _shown_again(evidence: Evidence, socket: Socket, conversation: str, shown: list[Saw]) -> Findings:
     echoes = _sent_once(evidence, socket, conversation)
     seen: dict[int, Saw] = {}
     for saw in shown:
@@ -106,9 +103,12 @@ def _shown_again(
             if seq in seen:
                 yield f"a socket showed seq {seq} twice", (seen[seq], saw)
             elif saw.rows[0].id in echoes:
-                yield f"seq {seq} was echoed to the socket that sent it", (
-                    echoes[saw.rows[0].id],
-                    saw,
+                yield (
+                    f"seq {seq} was echoed to the socket that sent it",
+                    (
+                        echoes[saw.rows[0].id],
+                        saw,
+                    ),
                 )
             seen[seq] = saw
 
@@ -197,18 +197,16 @@ def _only_elsewhere(evidence: Evidence, send: Send, link: int) -> bool:
 def stale_read(evidence: Evidence) -> Findings:
     mine: dict[tuple[str, str], _Known] = defaultdict(_Known)
     device: dict[tuple[str, str], _Known] = defaultdict(_Known)
-    for _, asking, operation, rows in _learned_and_asked(evidence):
-        if asking:
-            assert isinstance(operation, Saw)
-            for known in (
-                mine[(operation.user, operation.conversation)],
-                device[(operation.device, operation.conversation)],
-            ):
-                yield from known.contradicted_by(operation)
+    for step in sorted(_steps(evidence), key=lambda step: (step.moment, step.asked is None, step.op.n)):
+        by_person = mine[(step.op.user, step.conversation)]
+        by_device = device[(step.op.device, step.conversation)]
+        if step.asked is not None:
+            yield from by_person.contradicted_by(step.asked)
+            yield from by_device.contradicted_by(step.asked)
         else:
-            if not isinstance(operation, Saw):
-                mine[(operation.user, operation.conversation)].learn(operation, rows)  # type: ignore[attr-defined]
-            device[(operation.device, operation.conversation)].learn(operation, rows)  # type: ignore[attr-defined]
+            by_device.learn(step.op, step.rows)
+            if not isinstance(step.op, Saw):
+                by_person.learn(step.op, step.rows)
 
 
 class _Known:
@@ -237,26 +235,29 @@ class _Known:
                 yield f"a {saw.source} shows an old state of seq {row.seq}", (known[1], saw)
 
 
-def _higher(
-    known: tuple[int, Operation] | None, value: int, operation: Operation
-) -> tuple[int, Operation]:
+def _higher(known: tuple[int, Operation] | None, value: int, operation: Operation) -> tuple[int, Operation]:
     return (value, operation) if known is None or value > known[0] else known
 
 
-def _learned_and_asked(
-    evidence: Evidence,
-) -> Iterator[tuple[int, bool, Operation, tuple[Row, ...]]]:
-    """Questions at their beginning, knowledge at its arrival; at a tie the question is first."""
-    events: list[tuple[int, bool, Operation, tuple[Row, ...]]] = []
+class _Step(NamedTuple):
+    """A question at its beginning (`asked`), or knowledge at its arrival; at a tie questions first."""
+
+    moment: int
+    op: Operation
+    conversation: str
+    rows: tuple[Row, ...] = ()
+    asked: Saw | None = None
+
+
+def _steps(evidence: Evidence) -> Iterator[_Step]:
     for saw in evidence.all(Saw):
-        events.append((saw.ret, False, saw, saw.rows))
+        yield _Step(saw.ret, saw, saw.conversation, saw.rows)
         if saw.source != "live" and not saw.reset:
-            events.append((saw.inv, True, saw, ()))
-    for kind in (Send, Edit, Delete):
-        for change in evidence.all(kind):
-            if change.outcome == "ok" and change.row is not None:
-                events.append((ended(change), False, change, (change.row,)))
-    yield from sorted(events, key=lambda event: (event[0], not event[1], event[2].n))
+            yield _Step(saw.inv, saw, saw.conversation, asked=saw)
+    changes: list[Send | Edit | Delete] = [*evidence.all(Send), *evidence.all(Edit), *evidence.all(Delete)]
+    for change in changes:
+        if change.outcome == "ok" and change.row is not None:
+            yield _Step(ended(change), change, change.conversation, (change.row,))
 
 
 @rule("EPOCH-moved", "The timeline keeps its identity, and a mark it gave out stays valid.")

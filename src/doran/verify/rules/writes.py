@@ -66,19 +66,19 @@ def cmid_reused(evidence: Evidence) -> Findings:
 @rule("ACK-lied-seq", "All answers to one message name the same id and seq, which are the true ones.")
 def ack_lied(evidence: Evidence) -> Findings:
     for origin in evidence.sent:
-        acks = [send for send in origin.attempts if send.outcome == "ok" and send.row is not None]
-        answers = {(send.row.id, send.row.seq) for send in acks if send.row is not None}
+        acks = [attempt for attempt in origin.attempts if attempt.outcome == "ok"]
+        answers = {(ack.row.id, ack.row.seq) for ack in acks if ack.row is not None}
         if len(answers) > 1:
             yield f"{len(answers)} different answers to one message", tuple(acks)
-        for send in acks:
-            yield from _false_seq(evidence, send)
+        for ack in acks:
+            if ack.row is not None:
+                yield from _false_seq(evidence, ack, ack.row)
 
 
-def _false_seq(evidence: Evidence, send: Send | Operation) -> Findings:
-    assert isinstance(send, Send) and send.row is not None
-    kept = evidence.by_id.get(send.conversation, {}).get(send.row.id)
-    if kept is not None and kept.seq != send.row.seq:
-        yield f"acknowledged as seq {send.row.seq}, stands at {kept.seq}", (send,)
+def _false_seq(evidence: Evidence, ack: Send | Edit, row: Row) -> Findings:
+    kept = evidence.by_id.get(ack.conversation, {}).get(row.id)
+    if kept is not None and kept.seq != row.seq:
+        yield f"acknowledged as seq {row.seq}, stands at {kept.seq}", (ack,)
 
 
 @rule("CORRUPT-body", "A message shows exactly a text that it was given, or none once deleted.")
