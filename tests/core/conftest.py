@@ -1,6 +1,5 @@
 """Core alone: a fresh database for each story, and people who speak REST to it."""
 
-
 from __future__ import annotations
 
 import os
@@ -82,7 +81,9 @@ Settings = Callable[..., config.Config]
 def settings() -> Iterator[Settings]:
     """Change settings for this story: `settings(signup="closed")`."""
     before = config.current()
-    plenty = dict.fromkeys(("signups_per_minute", "logins_per_minute", "lookups_per_minute"), 1000000)
+    plenty = dict.fromkeys(
+        ("signups_per_minute", "logins_per_minute", "lookups_per_minute", "requests_per_second"), 1000000
+    )
     values = {
         "secret_key": SECRET,
         "services": ("core",),

@@ -44,9 +44,7 @@ def at_once(times: int, what: Any) -> list[Any]:
 
 def test_minji_logs_in(minji: Person) -> None:
     minji.signs_up()
-    answer = minji.post(
-        "tokens/", {"username": "민지", "password": minji.password, "device_name": " 민지의 전화 "}
-    )
+    answer = minji.post("tokens/", {"username": "민지", "password": minji.password, "device_name": " 민지의 전화 "})
     pair = answer.json()
     assert set(pair) == {"access_token", "refresh_token", "token_type", "expires_in", "user_id", "session_id"}
     assert (pair["token_type"], pair["expires_in"], pair["user_id"]) == ("Bearer", 600, minji.id)
@@ -142,7 +140,9 @@ def test_the_decoy_is_as_dear_as_a_real_hash(settings: Settings) -> None:
         ({"username": "민지", "password": "x", "user_id": "y"}, ("user_id",)),
     ],
 )
-def test_a_wrong_log_in_body_is_said_before_anything_is_tried(body: Any, fields: tuple[str, ...], minji: Person) -> None:
+def test_a_wrong_log_in_body_is_said_before_anything_is_tried(
+    body: Any, fields: tuple[str, ...], minji: Person
+) -> None:
     minji.signs_up()
     refuses(minji.post("tokens/", body), 422, "validation_failed", *fields)
     assert AuthToken.objects.count() == 0
@@ -275,7 +275,9 @@ def strange(minji: Person) -> dict[str, str]:
     raw = bytearray(base64.urlsafe_b64decode(minji.refresh + "=" * (-len(minji.refresh) % 4)))
 
     def with_(place: int, value: int) -> str:
-        return base64.urlsafe_b64encode(bytes([*raw[:place], raw[place] ^ value, *raw[place + 1 :]])).decode().rstrip("=")
+        return (
+            base64.urlsafe_b64encode(bytes([*raw[:place], raw[place] ^ value, *raw[place + 1 :]])).decode().rstrip("=")
+        )
 
     return {
         "nothing": "",
@@ -477,17 +479,26 @@ def test_sessions_that_are_over_do_not_pile_up(minji: Person, hands: Hands) -> N
     assert AuthToken.objects.count() <= 101
 
 
-def test_a_person_of_a_foreign_issuer_has_no_account_here(minji: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+class Believes(auth.Verifier):
+    """A verifier for which everybody is this one principal."""
+
+    def __init__(self, principal: auth.Principal) -> None:
+        super().__init__((), is_revoked=lambda _: False)
+        self.principal = principal
+
+    def verify(self, token: str) -> auth.Principal:
+        return self.principal
+
+
+def test_a_person_of_a_foreign_issuer_has_no_account_here(minji: Person) -> None:
     minji.joins()
-    foreign = auth.Principal("junho", None, "https://login.shop.example", 10**10, "")
-    monkeypatch.setattr(auth, "authenticate", lambda _: foreign)
+    auth.use(Believes(auth.Principal("junho", None, "https://login.shop.example", 10**10, "")))
     for path in ("users/me/", f"users/{minji.id}/", "users/?username=민지", "sessions/", "blocks/"):
         refuses(minji.get(path), 401, "not_authenticated")
 
 
-def test_a_token_of_a_session_that_is_somebody_elses_is_refused(minji: Person, junho: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_of_a_session_that_is_somebody_elses_is_refused(minji: Person, junho: Person) -> None:
     minji.joins()
     junho.joins()
-    mixed = auth.Principal(junho.id, minji.session, config.current().issuer_name, 10**10, "")
-    monkeypatch.setattr(auth, "authenticate", lambda _: mixed)
+    auth.use(Believes(auth.Principal(junho.id, minji.session, config.current().issuer_name, 10**10, "")))
     refuses(junho.get("users/me/"), 401, "not_authenticated")

@@ -109,7 +109,9 @@ def test_names_that_are_fine(username: str, minji: Person) -> None:
     ],
 )
 def test_names_that_could_deceive_are_refused(username: str, minji: Person) -> None:
-    refuses(minji.post("users/", {"username": username, "password": minji.password}), 422, "validation_failed", "username")
+    refuses(
+        minji.post("users/", {"username": username, "password": minji.password}), 422, "validation_failed", "username"
+    )
     assert (User.objects.count(), told()) == (0, [])
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -153,10 +154,9 @@ def _is_old(current: SigningKey, keys: Sequence[SigningKey]) -> bool:
 
 def _live(keys: Sequence[SigningKey], now: datetime) -> list[SigningKey]:
     """Keys that are not withdrawn and whose last token has not expired yet."""
-    after = [*keys[1:], None]
     return [
         key
-        for key, successor in zip(keys, after, strict=True)
+        for key, successor in zip_longest(keys, keys[1:])
         if key.withdrawn_at is None and not _is_spent(successor, now)
     ]
 

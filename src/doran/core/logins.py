@@ -10,7 +10,7 @@ from typing import Final
 from doran.contracts.errors import Problem
 from doran.core import passwords, sessions, texts
 from doran.core.models import User
-from doran.core.rates import rates
+from doran.core.rates import place, rates
 
 log = logging.getLogger("doran.core")
 
@@ -23,7 +23,7 @@ def prove(username: str, password: str, *, address: str) -> User:
     An unknown name, a wrong password and a deactivated person cost the same and look the same.
     Raises `Problem`: `invalid_credentials`, `too_many_requests`, `unavailable`.
     """
-    rates().logins.check(address)
+    rates().logins.check(place(address))
     handle = texts.handle(username)
     user = User.objects.select_related("profile").filter(handle=handle, erased_at=None).first()
     account = _account(handle, user, address)
@@ -56,9 +56,9 @@ def _compare(user: User | None, password: str, account: Hashable) -> None:
 
 
 def _account(handle: str, user: User | None, address: str) -> Hashable:
-    """What failures are counted by: a known address has a count of its own (see `rates`)."""
+    """What failures are counted by: a known place has a count of its own (see `rates`)."""
     is_known = sessions.is_known_address(user.id if user else _NOBODY, address)
-    return (handle, address) if is_known else handle
+    return (handle, place(address)) if is_known else handle
 
 
 def _hash_anew(user: User, password: str) -> None:

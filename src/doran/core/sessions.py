@@ -14,6 +14,7 @@ from doran.contracts.errors import Problem
 from doran.contracts.events import SessionRevoked
 from doran.core import sealing
 from doran.core.models import AuthToken, Outbox, User
+from doran.core.rates import place
 from doran.kernel import auth, clock
 from doran.kernel.auth import Principal
 
@@ -90,7 +91,7 @@ def make_room(user: User) -> None:
 
 def address_tag(address: str) -> str:
     """An address as a session remembers it: to be recognised, not to be read."""
-    return sealing.tag("addresses", address).hex()[:32]
+    return sealing.tag("addresses", place(address)).hex()[:32]
 
 
 def is_known_address(user_id: uuid.UUID, address: str) -> bool:

@@ -12,7 +12,7 @@ from doran.contracts.errors import Problem
 from doran.contracts.events import UserCreated, UserDeactivated, UserErased
 from doran.core import logins, passwords, profiles, sessions, texts
 from doran.core.models import AuthToken, Block, Outbox, Profile, User
-from doran.core.rates import rates
+from doran.core.rates import place, rates
 from doran.kernel import clock, config
 
 log = logging.getLogger("doran.core")
@@ -28,7 +28,7 @@ def sign_up(
     Raises `Problem`: `signups_closed`, `invite_required`, `validation_failed`, `weak_password`,
     `username_taken`, `too_many_requests`, `unavailable`.
     """
-    rates().signups.check(address)
+    rates().signups.check(place(address))
     _check_policy(invite_code)
     shown = texts.shown_username(username) if display_name is None else texts.line(display_name)
     profiles.refuse(
