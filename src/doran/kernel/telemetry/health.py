@@ -31,16 +31,15 @@ class _Asked:
     running: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, until: float) -> Finding:
-        running = self._begin()
-        if running is None:
-            return self.finding
-        running.join(max(0.0, until - time.monotonic()))
-        if running.is_alive():
-            return Finding(ok=False, detail=f"no answer in {self.timeout:g} s")
+    def answer(self, running: threading.Thread | None, until: float) -> Finding:
+        if running is not None:
+            running.join(max(0.0, until - time.monotonic()))
+            if running.is_alive():
+                return Finding(ok=False, detail=f"no answer in {self.timeout:g} s")
         return self.finding
 
-    def _begin(self) -> threading.Thread | None:
+    def begin(self) -> threading.Thread | None:
+        """Who is finding out now; None where the last answer is fresh."""
         with self.lock:
             if self.running is not None and self.running.is_alive():
                 return self.running
@@ -82,8 +81,6 @@ def live() -> Answer:
 def ready() -> Answer:
     """Whether work can be taken, and each dependency by name. Blocks up to the longest time-out."""
     begun = time.monotonic()
-    asked = dict(_registered)
-    for one in asked.values():
-        one._begin()
-    findings = {name: one.answer(begun + one.timeout) for name, one in asked.items()}
+    asked = [(name, one, one.begin()) for name, one in list(_registered.items())]
+    findings = {name: one.answer(running, begun + one.timeout) for name, one, running in asked}
     return all(finding["ok"] for finding in findings.values()), findings
