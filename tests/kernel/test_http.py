@@ -1,22 +1,15 @@
 """The REST edge: 민지 asks well, asks badly, and asks without saying who she is."""
-# ruff: noqa: E402  Django must have its settings before its parts are imported
 
 from __future__ import annotations
 
 import html
 import json
 import logging
-import os
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-import django
 import msgspec
 import pytest
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "doran.server.settings")
-django.setup()
-
 from django.db import OperationalError
 from django.test import Client, override_settings
 from openapi_spec_validator import validate as validate_openapi

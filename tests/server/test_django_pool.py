@@ -1,25 +1,18 @@
 """The pool of threads that answers REST: full, slow, broken and closing."""
-# ruff: noqa: E402  Django must have its settings before its parts are imported
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import django
 import httpx2
 import pytest
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "doran.server.settings")
-django.setup()
-
 import uvicorn
 from django.db import connections, transaction
 from django.db.backends.signals import connection_created
