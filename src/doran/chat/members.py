@@ -5,7 +5,7 @@ Nobody else learns of any of it: it moves the person's own change counter, not t
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from doran.kernel import clock
 
 UNSET = msgspec.UNSET
 DRAFT_LIMIT = 20_000
+FIRST_MOMENT, LAST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class StateChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,13 +50,20 @@ def _values(side: Side, wanted: StateChange) -> list[tuple[str, Any]]:
 def _checked(side: Side, name: str, value: Any) -> tuple[str, Any]:
     if name == "pinned":
         return "pinned_at", (side.me.pinned_at or clock.now()) if value else None
-    if name == "muted_until" and value is not None and value.tzinfo is None:
-        raise invalid("muted_until", "A time zone is needed.")
+    if name == "muted_until" and value is not None:
+        _check_moment(value)
     if name == "draft" and (len(value) > DRAFT_LIMIT or "\0" in value):
         raise invalid("draft", f"At most {DRAFT_LIMIT} characters, none of them NUL.")
     if name == "hidden_before_seq":
         return name, _hidden(side, value)
     return name, value
+
+
+def _check_moment(moment: datetime) -> None:
+    if moment.tzinfo is None:
+        raise invalid("muted_until", "A time zone is needed.")
+    if not FIRST_MOMENT <= moment <= LAST_MOMENT:
+        raise invalid("muted_until", "Between the years 1970 and 9999.")
 
 
 def _hidden(side: Side, seq: int) -> int:

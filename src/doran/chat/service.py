@@ -81,6 +81,7 @@ class ChatService:
                 sends=Limiter(self._config.sends_per_second, burst=self._config.send_burst),
                 core_knows=self._core_knows,
                 show=self._show,
+                part=self._part,
                 end_session=self._end_session,
             )
         )
@@ -149,6 +150,14 @@ class ChatService:
     def _show(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:
             self._loop.call_soon_threadsafe(self.fanout.publish, deliveries)
+
+    def _part(self, conversation_id: str, both: tuple[str, str]) -> None:
+        self._loop.call_soon_threadsafe(self._parted, conversation_id, both)
+
+    def _parted(self, conversation_id: str, both: tuple[str, str]) -> None:
+        for user_id, other in (both, both[::-1]):
+            self._signs.end(conversation_id, user_id)
+            self.presence.hide(user_id, from_user_id=other)
 
     def _end_session(self, user_id: str, session_id: str | None) -> None:
         if session_id is not None:

@@ -19,7 +19,8 @@ from doran.realtime.hub import Delivery
 @dataclass(slots=True)
 class Shop:
     """`sends` limits one person's messages; `core_knows` asks core whether somebody exists;
-    `show` and `end_session` reach open sockets from any thread."""
+    `show`, `part` and `end_session` reach open sockets from any thread: `part` ends what passes
+    between two people who may not talk any more."""
 
     config: Config
     writer: Writer
@@ -28,6 +29,7 @@ class Shop:
     sends: Limiter
     core_knows: Callable[[str, str], bool]
     show: Callable[[Sequence[Delivery]], None]
+    part: Callable[[str, tuple[str, str]], None]
     end_session: Callable[[str, str | None], None]
 
 

@@ -62,9 +62,12 @@ def _reconsider(user_id: str, other: str | None = None) -> None:
     """Whether people can still talk, wherever this person does (or only with `other`)."""
     shown: list[Delivery] = []
     for conversation in people.conversations_of(user_id):
-        one, two = conversations.people_of(conversation)
-        if other is None or other in (one, two):
-            shown += conversations.set_active(conversation, people.may_talk(one, two))
+        both = conversations.people_of(conversation)
+        if other is None or other in both:
+            may_talk = people.may_talk(*both)
+            shown += conversations.set_active(conversation, may_talk)
+            if not may_talk:
+                transaction.on_commit(partial(shop().part, str(conversation.id), both), using=DATABASE)
     transaction.on_commit(partial(shop().show, shown), using=DATABASE)
 
 
