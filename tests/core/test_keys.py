@@ -213,7 +213,7 @@ def test_twenty_who_notice_the_age_at_once_change_it_once(core: None, hands: Han
 def test_three_hours_of_rotation_refuse_nobody(core: None, hands: Hands) -> None:
     """Four verifiers that keep the key set as long as they may, rotations at odd moments, every
     token checked again and again as long as it is good: none is ever refused."""
-    chance = random.Random(20251)  # noqa: S311
+    chance = random.Random(20251)
     verifiers = [verifier_elsewhere(hands) for _ in range(4)]
     good: list[tuple[float, str]] = []
     rotations = 0

@@ -122,3 +122,5 @@ def _plain(buffer: Raw) -> Any:
         return msgspec.json.decode(buffer)
     except RecursionError:
         raise too_deep() from None
+    except msgspec.DecodeError as wrong:  # behind the first wrong field: what follows is no JSON at all
+        raise Problem("malformed_json", f"{wrong}.") from None
