@@ -198,7 +198,7 @@ class Blocks(OwnApi):
 
 
 class OneBlock(OwnApi):
-    @offers(status=204, problems=("conflict",))
+    @offers(status=204, problems=("conflict", "validation_failed"))
     def put(self) -> None:
         """Block a person."""
         blocks.block(str(self.me.id), self.kwargs["user_id"])
