@@ -1,4 +1,4 @@
-"""Events arrive by the inbox: handled twice happens once, and what cannot be handled waits."""
+"""The consumer: each event takes effect once, and what cannot be handled waits with all behind it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,8 @@ from doran.contracts.events import BadEvent, Envelope, Event, UnknownEvent
 from doran.kernel import clock, faults, redaction, telemetry
 from doran.kernel.bus import Bus, Unavailable
 from doran.kernel.doors import Door, commit, directly, home, look
+from doran.kernel.inbox.marks import Marks
+from doran.kernel.inbox.tables import AbstractDeadLetter, AbstractInbox
 from doran.kernel.telemetry.logs import places
 
 log = logging.getLogger(__name__)
@@ -28,40 +31,6 @@ Effect = Callable[[Any], object]
 WAITS: Final = "waits behind an earlier event of its key"
 _DATABASE_TROUBLE = (OperationalError, InterfaceError, InternalError)
 _LONGEST_KEPT: Final = timedelta(days=30)
-
-
-class AbstractInbox(models.Model):
-    """An event this service has handled; written in the same transaction as its effect."""
-
-    event_id = models.UUIDField()
-    subscription = models.CharField(max_length=128)
-    handled_at = models.DateTimeField()
-
-    class Meta:
-        abstract = True
-        constraints = [
-            models.UniqueConstraint(fields=["event_id", "subscription"], name="%(app_label)s_inbox_once"),
-        ]
-
-
-class AbstractDeadLetter(models.Model):
-    """An event that could not be handled, with the reason; it and later ones of its key wait."""
-
-    id = models.BigAutoField(primary_key=True)
-    event_id = models.UUIDField()
-    subscription = models.CharField(max_length=128)
-    event_type = models.CharField(max_length=64)
-    key = models.CharField(max_length=255)
-    envelope = models.TextField()
-    reason = models.TextField()
-    failed_at = models.DateTimeField()
-
-    class Meta:
-        abstract = True
-        constraints = [
-            models.UniqueConstraint(fields=["event_id", "subscription"], name="%(app_label)s_dead_letter_once"),
-        ]
-        indexes = [models.Index(fields=["subscription", "key"], name="%(app_label)s_dead_letter_key")]
 
 
 class Outcome(enum.Enum):
@@ -202,9 +171,10 @@ class Consumer:
             return _Failure(wrong)
 
     def _once(self, envelope: Envelope, event: Event) -> Outcome:
-        if self._handled(envelope):
+        is_handled, is_held = self._marks.look(envelope)
+        if is_handled:
             return Outcome.REPEATED
-        if self._letters().filter(key=envelope.key).exists():
+        if is_held:
             self._put_aside(envelope, WAITS)
             return Outcome.WAITING
         self._take_effect(envelope, event)
@@ -213,16 +183,13 @@ class Consumer:
     def _take_effect(self, envelope: Envelope, event: Event) -> None:
         self.handlers[envelope.event_type](event)
         faults.hit("inbox.after_effect_before_mark")
-        self._inbox().create(event_id=envelope.event_id, subscription=self.subscription, handled_at=clock.now())
-
-    def _handled(self, envelope: Envelope) -> bool:
-        return self._inbox().filter(event_id=envelope.event_id, subscription=self.subscription).exists()
+        self._marks.set(envelope)
 
     # -- what cannot be handled -------------------------------------------------------------------
 
     def _bury(self, envelope: Envelope, wrong: Exception) -> Outcome:
         def change() -> Outcome:
-            if self._handled(envelope):
+            if self._marks.look(envelope)[0]:
                 return Outcome.REPEATED
             self._put_aside(envelope, _reason(wrong))
             return Outcome.BURIED
@@ -231,7 +198,8 @@ class Consumer:
             outcome: Outcome = self._commit(change)
         except Exception as trouble:
             raise Unavailable("neither handled nor put aside") from trouble
-        self._say_buried(envelope, wrong)
+        if outcome is Outcome.BURIED:
+            self._say_buried(envelope, wrong)
         return outcome
 
     def _put_aside(self, envelope: Envelope, reason: str) -> None:
@@ -282,7 +250,7 @@ class Consumer:
         if row is None:
             return Outcome.REPEATED
         envelope = msgspec.json.decode(row.envelope, type=Envelope)
-        if not self._handled(envelope):
+        if not self._marks.look(envelope)[0]:
             with telemetry.with_trace(envelope.trace_id):
                 self._take_effect(envelope, envelope.event())
         self._letters().filter(id=number).delete()
@@ -303,9 +271,13 @@ class Consumer:
 
     # -- tables ---------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def _database(self) -> str:
         return home(self.inbox)
+
+    @cached_property
+    def _marks(self) -> Marks:
+        return Marks(self._database, self.subscription, self.inbox, self.dead_letters)
 
     def _commit(self, change: Callable[[], Any]) -> Any:
         return commit(self.run_in_transaction, self._database, change)
