@@ -82,7 +82,7 @@ def _leave_nothing_running() -> None:
 
 
 async def _live_through(wanted: argparse.Namespace, recorder: Recorder, scratch: Path) -> None:
-    port = _free_port()
+    port = free_port()
     gate = NetworkGate(wanted.url or f"http://127.0.0.1:{port}")
     campaign = Campaign(gate, recorder, _plan(wanted))
     try:
@@ -126,7 +126,8 @@ def _plan(wanted: argparse.Namespace) -> Plan:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

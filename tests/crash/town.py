@@ -1,0 +1,125 @@
+"""A real Doran process with six people on twelve devices in it, and what they went through."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from doran.verify import report
+from doran.verify.cli import free_port
+from doran.verify.client import NetworkGate
+from doran.verify.history import Heard, Recorder, in_order
+from doran.verify.judge import Verdict, judge
+from doran.verify.nemesis import Nemesis, Server
+from doran.verify.run import Campaign, Plan
+from doran.verify.side import search
+
+STORES = ("core", "chat", "ai")
+
+
+@dataclass
+class Town:
+    """The server, the people and their history."""
+
+    server: Server
+    nemesis: Nemesis
+    campaign: Campaign
+    recorder: Recorder
+    data: Path
+
+    async def go_through(self, torment: Callable[[], Awaitable[object]]) -> Verdict:
+        """Move in, suffer, settle, stop the server, look into its log and its events; judge."""
+        await self.server.start()
+        keep_events(self.data)
+        await self.campaign.run(torment)
+        await self.server.stop()
+        house = self.campaign.house
+        search(self.recorder, [self.server.log], run=house.run, secrets=house.secrets())
+        for event in kept_events(self.data):
+            self.recorder.note(event)
+        return judge(in_order(self.recorder.operations.values()))
+
+    def account(self, verdict: Verdict) -> str:
+        """The report, for the reader of a failed test."""
+        log = self.server.log.read_text(errors="replace")[-2000:]
+        return f"{report.as_text(verdict, self.recorder.operations)}\n\nThe end of the log:\n{log}"
+
+
+@asynccontextmanager
+async def founded(folder: Path, *, seed: int) -> AsyncIterator[Town]:
+    """A town on empty ground; its process is gone when the block ends."""
+    port, data = free_port(), folder / "data"
+    command = f"{Path(sys.executable).parent}/doran up --host 127.0.0.1 --port {port} --data {data}"
+    gate = NetworkGate(f"http://127.0.0.1:{port}")
+    server = Server(command, ready=gate.ready, log=folder / "server.log", start_seconds=60)
+    recorder = Recorder(time.monotonic_ns, folder / "history.jsonl")
+    campaign = Campaign(gate, recorder, Plan(seed=seed, command=command))
+    try:
+        yield Town(server, Nemesis(server, recorder, random.Random(seed)), campaign, recorder, data)
+    finally:
+        await server.kill()
+        await gate.close()
+        recorder.close()
+
+
+# -- events --------------------------------------------------------------------------------------
+# A published event leaves no trace in the outbox, so a trigger notes what it lets go.
+
+
+def keep_events(data: Path) -> None:
+    """From now on note each event of chat that was published."""
+    with contextlib.closing(sqlite3.connect(data / "chat.sqlite3", timeout=20)) as chat:
+        chat.executescript(
+            """
+            CREATE TABLE kept_event (n INTEGER PRIMARY KEY, event_id, event_type, key, data);
+            CREATE TRIGGER keep_event AFTER DELETE ON chat_outbox BEGIN
+                INSERT INTO kept_event (event_id, event_type, key, data)
+                VALUES (old.event_id, old.event_type, old.key, old.data);
+            END;
+            """
+        )
+
+
+def kept_events(data: Path) -> list[Heard]:
+    """What was published, in its order."""
+    with contextlib.closing(sqlite3.connect(data / "chat.sqlite3", timeout=20)) as chat:
+        rows = chat.execute("SELECT event_id, event_type, key, data FROM kept_event ORDER BY n").fetchall()
+    return [_heard(*row) for row in rows]
+
+
+def _heard(event_id: str, event_type: str, key: str, data: str) -> Heard:
+    facts = msgspec.json.decode(data)
+    return Heard(
+        event_id=event_id,
+        event_type=event_type,
+        conversation=key,
+        message_id=facts.get("message_id", ""),
+        seq=facts.get("seq", 0),
+    )
+
+
+def damage(data: Path) -> list[str]:
+    """What SQLite itself finds wrong with the stores, in its words."""
+    found = []
+    for store in STORES:
+        with contextlib.closing(sqlite3.connect(data / f"{store}.sqlite3", timeout=20)) as database:
+            found += [row[0] for row in database.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    return found
+
+
+def waiting_events(data: Path) -> dict[str, int]:
+    """How many events each store has committed and not yet published."""
+    waiting = {}
+    for store in STORES:
+        with contextlib.closing(sqlite3.connect(data / f"{store}.sqlite3", timeout=20)) as database:
+            waiting[store] = database.execute(f"SELECT count(*) FROM {store}_outbox").fetchone()[0]
+    return waiting
