@@ -8,7 +8,8 @@ from bench.processes import available_cores
 from bench.rivals.doran import Doran
 from bench.scenarios import Plan
 
-PEOPLE = 8
+PEOPLE = 4
+HISTORY = 10
 
 
 def run() -> int:
@@ -22,14 +23,16 @@ def run() -> int:
 
 def through(door: str, folder: Path) -> None:
     core, _ = available_cores()
-    plan = Plan(core=core, rounds=1, pairs=PEOPLE // 2, seconds=0.5, warm=0.1, connects=PEOPLE, at_once=4, idle=PEOPLE)
+    plan = Plan(
+        core=core, rounds=1, pairs=PEOPLE // 2, seconds=0.5, warm=0.1, connects=PEOPLE, at_once=4, history=HISTORY
+    )
     doran = Doran(folder, core=core, door=door, marks=True)
     try:
         doran.start()
         doran.populate(PEOPLE, history=plan.history)
         print(f"door {door}: {len(doran.town.couples)} conversations, {doran.stored()} messages")
-        scenarios.messages([doran], plan)
         if door == "one":
             scenarios.connects([doran], plan)
+        scenarios.messages([doran], plan)
     finally:
         doran.stop()
