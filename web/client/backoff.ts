@@ -6,8 +6,11 @@ export interface Backoff {
   reset(): void;
 }
 
-/** Doubles a ceiling from `base` to `cap` and draws uniformly below it ("full jitter"). */
-export function fullJitter({ base = 500, cap = 30_000, random = Math.random } = {}): Backoff {
+/**
+ * Doubles a ceiling from `base` to `cap` and draws uniformly below it ("full jitter"). The cap keeps the promise that
+ * all screens agree within ten seconds after the last fault has healed.
+ */
+export function fullJitter({ base = 500, cap = 8_000, random = Math.random } = {}): Backoff {
   let attempt = 0;
   return {
     next(atLeast = 0) {

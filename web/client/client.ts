@@ -291,8 +291,10 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.#typing.note(conversationId, isTyping);
   }
 
-  presence(userId: string): Presence | undefined {
-    return this.#presence.get(userId);
+  /** Whether the other person is here; undefined where one may not know. */
+  presence(conversationId: string): Presence | undefined {
+    const thread = this.#conversations.get(conversationId);
+    return thread?.isActive ? this.#presence.get(thread.peerId) : undefined;
   }
 
   /** The machine woke up or the network came back. */
@@ -517,12 +519,11 @@ export class DoranClient extends Emitter<ClientEvents> {
   }
 
   #meet(view: Conversation): void {
-    const isNew = this.#conversations.meet(view);
+    const wasActive = this.#conversations.get(view.id)?.isActive ?? false;
+    this.#conversations.meet(view);
     const thread = this.#conversations.get(view.id)!;
-    if (isNew) {
-      this.#watchPresence([thread.peerId]);
-      this.#refreshWaiting(view.id);
-    }
+    this.#refreshWaiting(view.id);
+    if (thread.isActive && !wasActive) this.#watchPresence([thread.peerId]);
     if (thread.timeline.low === 0) this.#beginOrAsk(thread, view);
     this.#afterChange(thread);
     this.#announce([view.id]);

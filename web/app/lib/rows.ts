@@ -27,7 +27,7 @@ export function rows(messages: readonly Message[], from: number, to: number, wai
       opens: !before || !together(before, message),
       closes: !next || !together(message, next),
       day: !before || !sameDay(before.created_at, message.created_at),
-      divider: after !== null && message.seq > after && (before?.seq ?? 0) <= after,
+      divider: after !== null && message.seq > after && (before ? before.seq <= after : message.seq === after + 1),
     });
   }
   if (to < messages.length) return made;

@@ -66,13 +66,13 @@ export class DoranApp extends Piece {
     const { place } = this;
     return html`
       <button class="skip" @click=${this.#skip}>${this.words.skipToChat}</button>
+      <doran-connection></doran-connection>
       <div class="panes" data-pane=${place.pane}>
         <doran-list class="side" .current=${place.pane === "chat" ? place.id : ""}></doran-list>
         <main tabindex="-1">
           ${place.pane === "chat" ? html`<doran-chat .conversationId=${place.id}></doran-chat>` : place.pane === "me" ? html`<doran-me></doran-me>` : this.#choose()}
         </main>
       </div>
-      <doran-connection></doran-connection>
     `;
   }
 
@@ -123,15 +123,19 @@ export class DoranApp extends Piece {
     common,
     css`
       :host {
-        display: block;
+        display: flex;
+        flex-direction: column;
         height: 100dvh;
         background: var(--paper);
       }
-      .blank {
-        height: 100%;
+      .blank,
+      doran-welcome {
+        flex: 1;
+        min-height: 0;
       }
       .panes {
-        height: 100%;
+        flex: 1;
+        min-height: 0;
         display: grid;
         grid-template-columns: minmax(18rem, 23rem) minmax(0, 1fr);
       }

@@ -45,6 +45,7 @@ export class DoranAvatar extends Piece {
         font-size: calc(var(--size, 3rem) * 0.4);
         line-height: 1;
         color: #2a2f2c;
+        filter: var(--face-filter, none);
       }
       .here {
         position: absolute;

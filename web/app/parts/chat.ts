@@ -72,7 +72,7 @@ export class DoranChat extends Piece {
     return html`
       <header>
         <a class="round back" href="#/" aria-label=${words.back}>${icons.back}</a>
-        <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.peerId)?.online ?? false}></doran-avatar>
+        <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.id)?.online ?? false}></doran-avatar>
         <div class="who"><h2><bdi>${name}</bdi></h2><p class="state">${this.#state(thread)}</p></div>
         <button class="round" aria-label=${words.actionsFor(name)} aria-haspopup="menu" @click=${this.#menu}>${icons.more}</button>
       </header>
@@ -81,7 +81,7 @@ export class DoranChat extends Piece {
 
   #state(thread: Thread): TemplateResult | string {
     if (thread.peerIsTyping) return html`<span class="typing">${this.words.typingShort}</span>`;
-    const presence = this.client.presence(thread.peerId);
+    const presence = this.client.presence(thread.id);
     const status = this.client.people.get(thread.peerId)?.profile.status_message;
     if (presence?.online) return status ? html`${this.words.online} · <bdi>${status}</bdi>` : this.words.online;
     if (status) return html`<bdi>${status}</bdi>`;

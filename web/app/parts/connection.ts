@@ -60,25 +60,17 @@ export class DoranConnection extends Piece {
     common,
     css`
       :host {
-        position: fixed;
-        inset-block-start: 0;
-        inset-inline: 0;
-        z-index: 20;
-        display: grid;
-        justify-items: center;
-        pointer-events: none;
+        display: block;
       }
       .bar {
-        pointer-events: auto;
         display: flex;
         align-items: center;
-        gap: 0.75rem;
-        margin: 0.6rem;
-        padding: 0.5rem 0.6rem 0.5rem 1rem;
-        border-radius: 0.875rem;
+        justify-content: center;
+        gap: 0.5rem 0.75rem;
+        padding: 0.4rem 1rem;
+        padding-block-start: calc(0.4rem + env(safe-area-inset-top));
         background: var(--notice);
         color: var(--notice-ink);
-        box-shadow: var(--shadow);
         font-size: 0.875rem;
       }
       .again {

@@ -37,7 +37,7 @@ export class DoranFind extends Piece {
     return html`
       <dialog aria-labelledby="title" @close=${() => this.#from?.focus()} @click=${this.#outside}>
         <div class="box">
-          <header><h2 id="title">${words.findTitle}</h2><button class="round" aria-label=${words.close} @click=${() => this.#dialog.close()}>${icons.close}</button></header>
+          <div class="head"><h2 id="title">${words.findTitle}</h2><button class="round" aria-label=${words.close} @click=${() => this.#dialog.close()}>${icons.close}</button></div>
           <form @submit=${this.#find}>
             <input name="handle" aria-label=${words.handle} aria-describedby="hint" placeholder=${words.handle} autocomplete="off" autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="64" required />
             <button class="button main" ?disabled=${this.busy}>${words.find}</button>
@@ -126,7 +126,7 @@ export class DoranFind extends Piece {
         display: grid;
         gap: 0.7rem;
       }
-      header {
+      .head {
         display: flex;
         align-items: center;
         justify-content: space-between;

@@ -91,7 +91,7 @@ export class DoranList extends Piece {
     return html`
       <li class=${chosen ? "chosen" : ""} @contextmenu=${(event: MouseEvent) => this.#menu(event, thread)}>
         <a href="#/c/${encodeURIComponent(thread.id)}" aria-current=${chosen ? "page" : "false"}>
-          <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.peerId)?.online ?? false}></doran-avatar>
+          <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.id)?.online ?? false}></doran-avatar>
           <span class="who">
             <span class="name"><bdi>${name}</bdi></span>
             ${thread.me.pinned_at ? html`<span class="sign small">${icons.pin}<span class="unseen">${words.pinnedLabel}</span></span>` : nothing}

@@ -22,8 +22,9 @@ const NEAR = 900;
 const AT_END = 32;
 const LONG_PRESS_MS = 450;
 const FLASH_MS = 1_600;
-/** How many pages of 100 are read to reach a quoted message. */
+/** How many pages of 100 are read to reach a quoted message, or the first unread one. */
 const QUOTE_PAGES = 50;
+const UNREAD_PAGES = 5;
 const LAST = Number.MAX_SAFE_INTEGER;
 
 export class DoranTimeline extends Piece {
@@ -45,9 +46,11 @@ export class DoranTimeline extends Piece {
   #toSeq = LAST;
   #after: number | null = null;
   #begun = false;
+  #reaching = false;
   #waiting = 0;
   #place: "hold" | "divider" | { readonly key: string } = "hold";
   #looking = 0;
+  #lastTop = 0;
   #press: ReturnType<typeof setTimeout> | undefined;
   readonly #resized = new ResizeObserver(() => this.#stay());
 
@@ -83,9 +86,9 @@ export class DoranTimeline extends Piece {
       <div class="scroller" @scroll=${this.#scrolled}>
         <div class="content">
           ${this.#top(from, messages.length + thread.waiting.length)}
-          <ol role="log" aria-live="off" aria-label=${words.messagesWith(this.name)} @keydown=${this.#key}>
+          <div class="log" role="log" aria-live="off" aria-label=${words.messagesWith(this.name)} @keydown=${this.#key}>
             ${repeat(shown, ({ key }) => key, (row) => (row.kind === "message" ? this.#message(row, row.key === active) : this.#waitingRow(row, row.key === active)))}
-          </ol>
+          </div>
         </div>
       </div>
       ${this.pinned && this.#toSeq === LAST ? nothing : this.#jump()}
@@ -107,7 +110,7 @@ export class DoranTimeline extends Piece {
     const mine = message.sender_id === this.client.userId;
     const date = new Date(message.created_at);
     return html`
-      <li class=${classes({ mine, opens: row.opens, closes: row.closes, flash: row.key === this.flash })} data-key=${row.key} data-seq=${message.seq}>
+      <div class=${classes({ row: true, mine, opens: row.opens, closes: row.closes, flash: row.key === this.flash })} data-key=${row.key} data-seq=${message.seq}>
         ${row.day ? html`<div class="day" role="separator"><span>${day(date)}</span></div>` : nothing}
         ${row.divider ? html`<div class="divider" role="separator"><span>${this.words.newMessages}</span></div>` : nothing}
         <article class="line" tabindex=${active ? 0 : -1} @contextmenu=${(event: MouseEvent) => this.#menuAt(event, message)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, message)} @pointerup=${this.#released} @pointermove=${this.#released} @pointercancel=${this.#released} @focus=${() => (this.active = row.key)}>
@@ -119,9 +122,9 @@ export class DoranTimeline extends Piece {
             ${mine && !message.is_deleted ? this.#mark(message, row.closes) : nothing}
             <time class=${row.closes ? "" : "unseen"} datetime=${message.created_at} title=${dayAndClock(date)}>${clock(date)}</time>
           </span>
-          <button class="round more" tabindex="-1" aria-label=${this.words.messageActions} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menuUnder(event, message)}>${icons.more}</button>
+          ${message.is_deleted ? nothing : html`<button class="round more" tabindex="-1" aria-label=${this.words.messageActions} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menuUnder(event, message)}>${icons.more}</button>`}
         </article>
-      </li>
+      </div>
     `;
   }
 
@@ -149,7 +152,7 @@ export class DoranTimeline extends Piece {
   #waitingRow(row: WaitingRow, active: boolean): TemplateResult {
     const { entry } = row;
     return html`
-      <li class=${classes({ mine: true, opens: row.opens, closes: true, flash: false })} data-key=${row.key}>
+      <div class=${classes({ row: true, mine: true, opens: row.opens, closes: true, flash: false })} data-key=${row.key}>
         ${row.day ? html`<div class="day" role="separator"><span>${day(new Date(entry.createdAt))}</span></div>` : nothing}
         <article class="line" tabindex=${active ? 0 : -1}>
           <span class="unseen">${this.words.you}:</span>
@@ -157,7 +160,7 @@ export class DoranTimeline extends Piece {
           ${entry.problem ? nothing : this.#onItsWay(entry)}
         </article>
         ${entry.problem ? this.#refusal(entry, entry.problem) : nothing}
-      </li>
+      </div>
     `;
   }
 
@@ -216,7 +219,24 @@ export class DoranTimeline extends Piece {
     const messages = visible(this.thread);
     this.#keep(newest(messages.length), messages);
     if (this.thread.unread === 0) return;
-    this.#after = this.thread.readUpTo;
+    this.#after = Math.max(this.thread.readUpTo, this.thread.me.hidden_before_seq - 1);
+    if (this.thread.timeline.low > this.#after + 1) void this.#reachFirstUnread(this.#after + 1);
+    else this.#place = "divider";
+  }
+
+  /** Much was said while I was away: read back to where I stopped, and only then call anything seen. */
+  async #reachFirstUnread(seq: number): Promise<void> {
+    this.#reaching = true;
+    try {
+      for (let page = 0; this.thread.timeline.low > seq && page < UNREAD_PAGES; page++) await this.client.loadOlder(this.thread.id, 100);
+    } catch {
+      this.failed = true;
+    }
+    this.#reaching = false;
+    const messages = visible(this.thread);
+    const at = firstAtLeast(messages, seq);
+    if (this.thread.timeline.low > seq || at >= messages.length) return this.#lookSoon();
+    this.#keep(around(at, messages.length), messages);
     this.#place = "divider";
   }
 
@@ -233,7 +253,7 @@ export class DoranTimeline extends Piece {
   }
 
   #keep(span: Span, messages: readonly Message[]): void {
-    this.#fromSeq = span.from === 0 ? 0 : messages[span.from]!.seq;
+    this.#fromSeq = messages[span.from]?.seq ?? 0;
     this.#toSeq = span.to >= messages.length ? LAST : messages[span.to - 1]!.seq;
     this.requestUpdate();
   }
@@ -252,7 +272,9 @@ export class DoranTimeline extends Piece {
 
   #restore({ key, top }: { key: string; top: number }): void {
     const row = this.#rowElement(key);
-    if (row) this.#scroller.scrollTop += row.getBoundingClientRect().top - top;
+    if (!row) return;
+    this.#scroller.scrollTop += row.getBoundingClientRect().top - top;
+    this.#lastTop = this.#scroller.scrollTop;
   }
 
   #goToPlace(): void {
@@ -269,6 +291,7 @@ export class DoranTimeline extends Piece {
   #toBottom(): void {
     const scroller = this.#scroller;
     scroller.scrollTop = scroller.scrollHeight;
+    this.#lastTop = scroller.scrollTop;
   }
 
   #stay(): void {
@@ -278,8 +301,14 @@ export class DoranTimeline extends Piece {
 
   // -- looking around
 
+  /** Only a move up lets go of the end: rows that grow below one's eyes do not. */
   #scrolled(): void {
-    this.pinned = this.#toSeq === LAST && this.#distance <= AT_END;
+    const { scrollTop } = this.#scroller;
+    const movedUp = scrollTop < this.#lastTop - 1;
+    this.#lastTop = scrollTop;
+    if (this.#toSeq !== LAST) this.pinned = false;
+    else if (this.#distance <= AT_END) this.pinned = true;
+    else if (movedUp) this.pinned = false;
     this.#released();
     this.#lookSoon();
   }
@@ -290,7 +319,7 @@ export class DoranTimeline extends Piece {
   }
 
   #look(): void {
-    if (!this.isConnected || !this.#begun) return;
+    if (!this.isConnected || !this.#begun || this.#reaching) return;
     const messages = visible(this.thread);
     const span = this.#span(messages);
     if (this.#scroller.scrollTop < NEAR) {
@@ -397,12 +426,13 @@ export class DoranTimeline extends Piece {
   #menu(message: Message, spot: Spot, from: HTMLElement | null): void {
     this.#released();
     const menu = this.renderRoot.querySelector("doran-menu")!;
-    if (!menu.opened) void menu.open(this.words.messageActions, this.#choices(message), spot, from);
+    const choices = this.#choices(message);
+    if (choices.length && !menu.opened) void menu.open(this.words.messageActions, choices, spot, from);
   }
 
   #choices(message: Message): Choice[] {
     const { words } = this;
-    if (message.is_deleted) return [this.#deletion(message, "me")];
+    if (message.is_deleted) return [];
     const mine = message.sender_id === this.client.userId;
     return [
       { label: words.reply, icon: icons.reply, act: () => this.#tell("reply", message) },
@@ -459,7 +489,7 @@ export class DoranTimeline extends Piece {
 
   #focusRow(article: HTMLElement | undefined): void {
     if (!article) return;
-    this.active = article.closest("li")!.dataset["key"]!;
+    this.active = article.closest<HTMLElement>(".row")!.dataset["key"]!;
     article.focus({ preventScroll: true });
     article.scrollIntoView({ block: "nearest" });
   }
@@ -476,11 +506,11 @@ export class DoranTimeline extends Piece {
   }
 
   get #rowElements(): HTMLElement[] {
-    return [...this.renderRoot.querySelectorAll<HTMLElement>("li[data-key]")];
+    return [...this.renderRoot.querySelectorAll<HTMLElement>(".row[data-key]")];
   }
 
   #rowElement(key: string): HTMLElement | null {
-    return this.renderRoot.querySelector<HTMLElement>(`li[data-key="${CSS.escape(key)}"]`);
+    return this.renderRoot.querySelector<HTMLElement>(`.row[data-key="${CSS.escape(key)}"]`);
   }
 
   static override styles = [
@@ -525,11 +555,11 @@ export class DoranTimeline extends Piece {
         font-size: 0.9375rem;
         --size: 4rem;
       }
-      li {
+      .row {
         contain: layout style;
         padding-block-start: 0.1875rem;
       }
-      li.opens {
+      .row.opens {
         padding-block-start: 0.75rem;
       }
       .day,
@@ -588,7 +618,7 @@ export class DoranTimeline extends Piece {
         overflow-wrap: anywhere;
         word-break: keep-all;
       }
-      li:not(.mine).opens .bubble {
+      .row:not(.mine).opens .bubble {
         border-start-start-radius: 0.35rem;
       }
       .mine .bubble {

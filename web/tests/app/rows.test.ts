@@ -28,6 +28,12 @@ describe("rows", () => {
     expect(rows(said, 0, 4, [], null).some((row) => row.kind === "message" && row.divider)).toBe(false);
   });
 
+  test("no divider where the first unread message is not held", () => {
+    const said = [7, 8].map((seq) => message(seq));
+    expect(rows(said, 0, 2, [], 4).some((row) => row.kind === "message" && row.divider)).toBe(false);
+    expect(rows(said, 0, 2, [], 6).map((row) => row.kind === "message" && row.divider)).toEqual([true, false]);
+  });
+
   test("what waits comes last, and only where the end is in sight", () => {
     const said = [message(1), message(2)];
     expect(rows(said, 0, 2, [waiting(5)], null).map(({ kind }) => kind)).toEqual(["message", "message", "waiting"]);
