@@ -27,6 +27,11 @@ finished() {
     echo "$(($(date +%s) - step_began)) s"
 }
 
+# Some tools only say that they failed: then the disk is asked, too.
+is_full() { # folder
+    [ "$(df -Pk "$1" | awk 'NR == 2 { print $4 }')" -lt 1024 ]
+}
+
 # Runs a command quietly. What it said is looked at only when it failed, to give one plain sentence.
 quietly() { # what command...
     what=$1
@@ -40,6 +45,7 @@ quietly() { # what command...
     echo failed
     cause=$(cat "$said")
     rm -f "$said"
+    is_full . && cause="$cause No space left"
     undo
     case $cause in
         *"No space left"* | *ENOSPC* | *"Disk quota"*)

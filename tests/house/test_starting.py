@@ -135,6 +135,22 @@ def test_the_first_look_makes_nothing(tmp_path: Path) -> None:
     assert is_empty(tmp_path)
 
 
+def test_a_first_start_that_fails_takes_its_folder_away(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with pytest.raises(Refused), folder.whole_or_not(data):
+        folder.prepare(config.load({"DORAN_DATA": str(data)}))
+        assert (data / "secret_key").exists()
+        raise Refused("disk_full", "full")
+    assert is_empty(tmp_path)
+
+
+def test_a_later_start_that_fails_takes_nothing_away(tmp_path: Path) -> None:
+    folder.prepare(config.load({"DORAN_DATA": str(tmp_path / "data")}))
+    with pytest.raises(Refused), folder.whole_or_not(tmp_path / "data"):
+        raise Refused("disk_full", "full")
+    assert (tmp_path / "data" / "secret_key").exists()
+
+
 def test_a_full_disk_leaves_no_half_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_file: int) -> None:
         raise OSError(28, "No space left on device")

@@ -6,7 +6,10 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from doran.kernel.config import Config
@@ -22,9 +25,11 @@ def look(folder: Path) -> None:
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise Refused("unwritable", f"{nearest} is not a folder: choose another with --data.")
+        raise Refused("unwritable", f"{nearest.resolve()} is not a folder: choose another with --data.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise Refused("unwritable", f"{nearest} cannot be written by this user: choose another folder with --data.")
+        raise Refused(
+            "unwritable", f"{nearest.resolve()} cannot be written by this user: choose another folder with --data."
+        )
 
 
 def prepare(config: Config) -> Config:
@@ -33,6 +38,18 @@ def prepare(config: Config) -> Config:
     with plainly(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return config if config.secret_key else config.replace(secret_key=_secret(folder))
+
+
+@contextmanager
+def whole_or_not(folder: Path) -> Iterator[None]:
+    """A folder that is not there yet is made completely in this block, or taken away again."""
+    was_there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def hold(folder: Path) -> None:

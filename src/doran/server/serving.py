@@ -32,9 +32,10 @@ def serve(config: Config, *, play: Play | None = None) -> int:
     with step("Taking the port"):
         listener = bind(config.host, config.port)
     config = config.replace(port=listener.getsockname()[1])
-    with step("Preparing the data folder"):
-        config = furnish(config)
-    migrate(config)
+    with folder.whole_or_not(Path(config.data)):
+        with step("Preparing the data folder"):
+            config = furnish(config)
+        migrate(config)
     with step("Waking the services"):
         server = _server(config, play, began)
     server.run(sockets=[listener])
