@@ -421,3 +421,18 @@ def test_old_marks_are_forgotten_and_new_ones_kept() -> None:
     assert ear.prune(batch=2) == 0
     assert Inbox.objects.count() == 2
     assert ear.handle(arrived[4]) is Outcome.REPEATED
+
+
+def test_the_inbox_stays_small_by_itself() -> None:
+    consumer().handle(envelope(sent(1)))
+    Inbox.objects.update(handled_at=clock.now() - timedelta(days=31))
+    assert consumer().handle(envelope(sent(2))) is Outcome.HANDLED
+    assert Inbox.objects.count() == 1
+
+
+def test_an_inbox_that_cannot_be_pruned_still_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> int:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(Consumer, "prune", away)
+    assert consumer().handle(envelope(sent(1))) is Outcome.HANDLED

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -30,6 +31,7 @@ Effect = Callable[[Any], object]
 
 WAITS: Final = "waits behind an earlier event of its key"
 _DATABASE_TROUBLE = (OperationalError, InterfaceError, InternalError)
+_TIDY_EVERY: Final = 10_000
 _LONGEST_KEPT: Final = timedelta(days=30)
 
 
@@ -84,6 +86,7 @@ class Consumer:
     dead_letters: type[AbstractDeadLetter]
     run_in_transaction: Door = directly
     pauses: tuple[float, ...] = (0.05, 0.2, 0.5)
+    _heard: Iterator[int] = field(default_factory=itertools.count, init=False, compare=False)
 
     # -- outside --------------------------------------------------------------------------------
 
@@ -105,6 +108,8 @@ class Consumer:
             self._forget(event)
             if envelope.event_type not in self.handlers:
                 return Outcome.UNASKED
+            if next(self._heard) % _TIDY_EVERY == 0:
+                self._tidy()
             return self._persistently(envelope, event)
 
     def letters(self, *, at_most: int = 1000) -> list[Letter]:
@@ -136,6 +141,13 @@ class Consumer:
             if len(old) < batch:
                 break
         return pruned
+
+    def _tidy(self) -> None:
+        """The inbox stays small by itself. Where that fails now, it is tried again later."""
+        try:
+            self.prune()
+        except Exception as wrong:
+            log.warning("the inbox could not be pruned", extra={"error_class": type(wrong).__name__})
 
     # -- once -----------------------------------------------------------------------------------
 
