@@ -157,6 +157,7 @@ class Connection:
     async def live(self, token: str | None) -> None:
         """From the accepted handshake to the close frame. `token` comes from a header, if any."""
         self._reading = asyncio.current_task()
+        telemetry.socket_opened()
         code = 1011
         try:
             code = await self._live(token)
