@@ -93,11 +93,11 @@ class Closed(Exception):
 class Socket:
     """A client's end of one WebSocket, as frames."""
 
-    def __init__(self, app: Any, path: str, *, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, app: Any, path: str, *, headers: dict[str, str] | None = None, query: str = "") -> None:
         self._to_server: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_server: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         scope = {
-            "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
             "scheme": "ws", "client": ("127.0.0.1", 1), "server": ("localhost", 80), "subprotocols": [],
             "headers": [HOST, *((key.lower().encode(), value.encode()) for key, value in (headers or {}).items())],
         }  # fmt: skip

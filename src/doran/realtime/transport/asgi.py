@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from doran.realtime.connection import BinaryFrame, Connection, Gateway, Gone
 
@@ -71,8 +70,8 @@ def _origin_allowed(scope: Scope, gateway: Gateway) -> bool:
     origin = _header(scope, b"origin")
     if origin is None:
         return True
-    host = _header(scope, b"host") or ""
-    return origin in gateway.config.allowed_origins or urlsplit(origin).netloc == host
+    ours = [f"{scheme}://{_header(scope, b'host')}" for scheme in ("http", "https")]
+    return origin in (*gateway.config.allowed_origins, *ours)
 
 
 def _bearer(scope: Scope) -> str | None:
