@@ -52,8 +52,8 @@ def start(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Server:
-    """Run a command on one core; its output goes to the log file."""
-    pinned = [need("taskset"), "-c", str(core), *map(str, command)]
+    """Run a command on one core; its output goes to the log file. It ends with us, however we end."""
+    pinned = [need("setpriv"), "--pdeathsig", "TERM", need("taskset"), "-c", str(core), *map(str, command)]
     with log.open("ab") as out:
         process = subprocess.Popen(pinned, stdout=out, stderr=out, env=environment, cwd=folder)
     return Server(process, log)
