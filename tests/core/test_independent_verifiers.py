@@ -66,6 +66,8 @@ def by_pyjwt(jwks: str) -> Believes:
 
 def by_authlib(jwks: str) -> Believes:
     with warnings.catch_warnings():
+        import authlib.deprecate  # noqa: F401  asks to be heard always, so it comes before the next line
+
         warnings.simplefilter("ignore")  # its own implementation is on its way out; it still is another one
         from authlib.jose import JsonWebKey, JsonWebToken
         from authlib.jose.errors import JoseError
