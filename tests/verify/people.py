@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
 
 from doran.verify.history import Operation, Recorder, in_order
 from doran.verify.judge import Verdict, judge
@@ -22,6 +25,11 @@ def spend(*, seed: int, faults: Iterable[str] = (), seconds: float = SECONDS) ->
 
 def judged(*, seed: int, faults: Iterable[str] = (), seconds: float = SECONDS) -> Verdict:
     return judge(spend(seed=seed, faults=faults, seconds=seconds))
+
+
+def write(file: Path, operations: Iterable[Operation]) -> None:
+    """A history file with these operations, as a recorder would have left it."""
+    file.write_bytes(b"".join(msgspec.json.encode(operation) + b"\n" for operation in operations))
 
 
 async def _spend(seed: int, faults: Iterable[str], seconds: float) -> list[Operation]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from doran.verify import report
 from doran.verify.client import Lost, NetworkGate, Unreachable
-from doran.verify.device import Refused
+from doran.verify.connection import Refused
 from doran.verify.history import BadHistory, Operation, Recorder, in_order, read
 from doran.verify.judge import judge
 from doran.verify.nemesis import Nemesis, NeverReady, Server
@@ -120,6 +120,7 @@ def _plan(wanted: argparse.Namespace) -> Plan:
         devices=wanted.devices,
         seconds=wanted.seconds,
         seed=wanted.seed,
+        think_seconds=wanted.think,
         converge_seconds=wanted.converge,
         evil=not wanted.no_evil,
         command=wanted.command or wanted.url,
@@ -149,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", type=_at_least(2), default=6)
     parser.add_argument("--devices", type=_at_least(1), default=2, help="of each person")
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--think", type=float, default=0.08, help="mean seconds between two deeds of a device")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--history", type=Path, help="write every operation to this JSONL file")
     parser.add_argument("--log", type=Path, help="where the server's output goes, with --command")

@@ -44,6 +44,11 @@ class Server:
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last; 0 before the first."""
+        return 0 if self._process is None else self._process.pid
+
     async def start(self, env: Mapping[str, str] | None = None) -> None:
         """Start and wait until it serves. Raises `NeverReady`."""
         await self.launch(env)

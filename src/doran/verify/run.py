@@ -10,9 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from doran.verify.client import Gate, Lost, Unreachable
-from doran.verify.device import Account, Device, Refused
+from doran.verify.connection import Refused
+from doran.verify.device import Device
 from doran.verify.generator import Life, Texts
 from doran.verify.history import Began, Healed, Holds, Meeting, Person, Recorder
+from doran.verify.memory import Account
 
 NAMES = ("minji", "junho", "sora", "haneul", "jiwoo", "doyun", "seoyeon", "hajun")
 RELOGIN_SECONDS = 240.0

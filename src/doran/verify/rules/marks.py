@@ -107,13 +107,16 @@ def unread_wrong(evidence: Evidence) -> Findings:
     for looked in evidence.all(Looked):
         if looked.unread is None or looked.last_seq is None or looked.read is None:
             continue
-        most = looked.last_seq - looked.read
-        least = most - sum(
-            evidence.truth.get(looked.conversation, {}).get(seq, _ALIVE).deleted
-            for seq in range(looked.read + 1, looked.last_seq + 1)
-        )
-        if not least <= looked.unread <= most:
+        most = max(0, looked.last_seq - looked.read)
+        if not most - _deleted_after(evidence, looked) <= looked.unread <= most:
             yield f"{looked.unread} unread where {most} are", (looked,)
+
+
+def _deleted_after(evidence: Evidence, looked: Looked) -> int:
+    """How many of the messages after the mark are deleted by now; a server may count them or not."""
+    rows = evidence.truth.get(looked.conversation, {})
+    unread = range((looked.read or 0) + 1, (looked.last_seq or 0) + 1)
+    return sum(seq in rows and rows[seq].deleted for seq in unread)
 
 
 def _claims(evidence: Evidence, *, begun: bool) -> dict[Subject, Claims]:
@@ -165,9 +168,4 @@ def _is_live(op: Operation) -> bool:
     return isinstance(op, Looked) and op.source == "live"
 
 
-class _Alive(NamedTuple):
-    deleted: bool = False
-
-
-_ALIVE = _Alive()
 _NOTHING = Claims(())
