@@ -18,14 +18,14 @@ Answer = dict[str, Any]
 
 # Who says what. Written once: each line's client_message_id makes a second start find what is there.
 TALK: Final = (
-    ("minji", "준호야, 오늘 저녁에 시간 돼? 🙂"),
+    ("minji", "준호야, 오늘 저녁에 시간 돼?"),
     ("junho", "응! 일곱 시 이후면 괜찮아."),
     ("minji", "그럼 한강 쪽에서 걷자. 날씨가 정말 좋대."),
     ("junho", "좋아. 여의나루역 2번 출구 어때?"),
-    ("minji", "완벽해. 치킨은 내가 살게 🍗"),
+    ("minji", "완벽해. 치킨은 내가 살게!"),
     ("junho", "그럼 음료수는 내가. 콜라? 사이다?"),
     ("minji", "사이다! 돗자리도 챙길게."),
-    ("junho", "역시 민지. 이따 보자 👋"),
+    ("junho", "역시 민지. 이따 보자 :)"),
     ("minji", "참, 소라도 온대. 자리 하나 더 있지?"),
     ("minji", "See you at seven!"),
 )
