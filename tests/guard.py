@@ -1,10 +1,13 @@
-"""Tests talk to this machine only: a connection to anywhere else fails at once."""
+"""Tests talk to this machine only: a connection to anywhere else fails at once. `--no-skips` is for CI."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Generator
 from typing import Any
+
+import pytest
 
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
@@ -50,3 +53,15 @@ def pytest_configure() -> None:
     socket.socket.connect = connect  # type: ignore[method-assign, assignment]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = getaddrinfo
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="what this machine lacks is a failure, not a skip")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    report = (yield).get_result()
+    if report.skipped and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and nothing may be: {report.longrepr}"
