@@ -275,6 +275,13 @@ def a_good_mark_is_answered_with_reset(story: Story) -> None:
     story.add(Saw(**AT_MINJIS, source="changes", since=6, next_since=0, reset=True))
 
 
+@spoils("CLOSE-code")
+def a_stopping_server_just_goes(story: Story) -> None:
+    story.add(Closed(user=JUNHO, device="junho/phone", link=1, room=HOME, code=0))
+    story.add(Fault(name="restart"))
+    story.put(story.find(Fault), inv=story.find(Closed).inv)
+
+
 # -- changes -----------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -30,6 +31,7 @@ WEIGHTS: dict[str, int] = {
     "list_mine": 2,
     "hang_up": 6,
     "resync": 9,
+    "race": 3,
     "edit": 4,
     "delete": 3,
     "page": 4,
@@ -160,6 +162,27 @@ class Life:
         conversation, row = self._own_row()
         if row is not None:
             await self.device.delete(conversation, row.id)
+
+    async def race(self) -> None:
+        """Both devices at the same moment: the same send, a mark each, or an edit each."""
+        conversation = self._mine()
+        row = self._any_row(conversation, newest=True)
+        match self.rng.randrange(3):
+            case 0:
+                cmid, body = self._cmid(conversation), self.texts.next(self.rng)
+                sends = [one.send(conversation, cmid, body, by_rest=self.rng.random() < 0.3) for one in self._both()]
+                await asyncio.gather(*sends)
+            case 1 if row is not None:
+                await asyncio.gather(*(one.mark(conversation, "read", row) for one in self._both()))
+            case _:
+                conversation, row = self._own_row()
+                if row is not None:
+                    texts = self.texts.next(self.rng), self.texts.next(self.rng)
+                    edits = zip(self._both(), texts, strict=True)
+                    await asyncio.gather(*(one.edit(conversation, row.id, text) for one, text in edits))
+
+    def _both(self) -> tuple[Device, Device]:
+        return self.device, self.twin
 
     async def rename(self) -> None:
         await self.device.rename(f"{self.device.account.name} {self.rng.randint(1, 99)}")

@@ -125,10 +125,13 @@ class Nemesis:
         until = clock() + seconds
         while clock() < until:
             await asyncio.sleep(self.rng.uniform(0.3, 2.5))
-            if self.rng.random() < 0.7:
-                await self.crash()
-            else:
-                await self.stall(self.rng.uniform(0.1, 1.5))
+            match self.rng.choices(("crash", "stall", "restart"), (6, 3, 1))[0]:
+                case "crash":
+                    await self.crash()
+                case "stall":
+                    await self.stall(self.rng.uniform(0.1, 1.5))
+                case "restart":
+                    await self.restart()
 
     async def crash(self) -> None:
         """SIGKILL and restart at once."""

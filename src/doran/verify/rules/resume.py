@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from doran.verify.evidence import SECOND, Evidence, Origin, Socket, ended
 from doran.verify.history import (
+    Closed,
     Delete,
     Edit,
     Fault,
@@ -23,6 +24,9 @@ from doran.verify.history import (
 )
 from doran.verify.rules.order import _face, _some
 from doran.verify.rules.rule import Findings, rule
+
+RESTARTING = 1012
+"""The close code of a server that goes and comes back."""
 
 
 @rule("GAP", "No answer and no socket leaves a message out of its middle.")
@@ -274,6 +278,15 @@ def epoch_moved(evidence: Evidence) -> Findings:
             first = operation
         elif operation.epoch and operation.epoch != getattr(first, "epoch", ""):
             yield "the epoch changed without a restore", (first or operation, operation)
+
+
+@rule("CLOSE-code", "A server that is told to stop says so (1012) to every socket it closes.")
+def close_code(evidence: Evidence) -> Findings:
+    restarts = [fault for fault in evidence.all(Fault) if fault.name == "restart"]
+    for closed in evidence.all(Closed):
+        during = [fault for fault in restarts if fault.inv <= closed.inv <= ended(fault)]
+        if during and closed.by == "server" and closed.code != RESTARTING:
+            yield f"a socket was closed with {closed.code} by a restart", (during[0], closed)
 
 
 def _by_conversation(socket: Socket) -> dict[str, list[Saw]]:
