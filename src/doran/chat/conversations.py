@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.db.models import Q
 
@@ -43,11 +44,12 @@ def pair_key(one: str, other: str) -> str:
     return hashlib.sha256(b"%d:%b%d:%b" % (len(first), first, len(second), second)).hexdigest()
 
 
+@lru_cache(maxsize=50_000)
 def parse_id(text: str) -> uuid.UUID:
     """An id from outside. One that cannot be ours is like one that does not exist: 404."""
     try:
         parsed = uuid.UUID(text)
-    except (ValueError, AttributeError, TypeError):
+    except ValueError:
         raise Problem("not_found") from None
     if str(parsed) != text:
         raise Problem("not_found")

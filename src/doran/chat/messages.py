@@ -5,7 +5,6 @@ REST, sockets, the assistant, the schedule and the demo all come through here.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
@@ -34,7 +33,7 @@ __all__ = ["Sent", "delete", "edit", "find", "page", "send", "send_and_wait"]
 
 def send(
     *,
-    conversation_id: str | uuid.UUID,
+    conversation_id: str,
     sender_id: str,
     text: str,
     reply: Reply,
@@ -53,11 +52,12 @@ def send(
     content = texts.checked(text, limit=store.config.content_limit)
     _check_type(message_type)
     _check_client_message_id(client_message_id)
+    conversations.parse_id(conversation_id)
+    _check_answered(reply_to)
     key = store.digest_key
     digest = None if client_message_id is None else texts.digest(key, content, message_type, reply_to)
     draft = Draft(
-        conversation_id if isinstance(conversation_id, uuid.UUID) else conversations.parse_id(conversation_id),
-        sender_id, content, message_type, client_message_id, _answered(reply_to), digest,
+        conversation_id, sender_id, content, message_type, client_message_id, reply_to, digest,
         telemetry.trace_id(), but, reply,
     )  # fmt: skip
     faults.hit("send.received")
@@ -82,13 +82,12 @@ def _check_client_message_id(value: str | None) -> None:
         raise invalid("client_message_id", f"1 to {CLIENT_MESSAGE_ID_LENGTH} printable ASCII characters.")
 
 
-def _answered(reply_to: str | None) -> uuid.UUID | None:
-    if reply_to is None:
-        return None
-    try:
-        return conversations.parse_id(reply_to)
-    except Problem:
-        raise invalid("reply_to", "There is no such message to answer here.") from None
+def _check_answered(reply_to: str | None) -> None:
+    if reply_to is not None:
+        try:
+            conversations.parse_id(reply_to)
+        except Problem:
+            raise invalid("reply_to", "There is no such message to answer here.") from None
 
 
 # -- edit and delete -----------------------------------------------------------------------------
@@ -173,7 +172,9 @@ def _changed(message: Message, side: Side, kind: Changed) -> Outcome:
     both = [member.user_id for member in (side.me, side.peer) if message.seq >= member.hidden_before_seq]
     shown = [_shown(message, kind, to=[one for one in both if one not in hidden_from])]
     if hidden_from:
-        shown.append(_shown(message, frames.MessageDeleted, to=[one for one in both if one in hidden_from], hidden=True))
+        shown.append(
+            _shown(message, frames.MessageDeleted, to=[one for one in both if one in hidden_from], hidden=True)
+        )
     return Outcome(one_message(message), deliveries=shown)
 
 

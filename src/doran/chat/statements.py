@@ -53,9 +53,9 @@ def locking() -> str:
     return " FOR UPDATE" if connections[DATABASE].features.has_select_for_update else ""
 
 
-def db_uuid(value: uuid.UUID) -> Any:
-    """A UUID as this engine's driver wants it."""
-    return value if connections[DATABASE].features.has_native_uuid_field else value.hex
+def db_uuid(value: uuid.UUID) -> str:
+    """A UUID as every engine takes it: columns of type uuid read the digits as well."""
+    return value.hex
 
 
 def db_time(value: datetime) -> Any:

@@ -7,10 +7,8 @@ taken back and done again with a look at what was sent before.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,6 +28,7 @@ MESSAGE_FIELDS = (
     "message_type", "created_at", "updated_at", "edited_at", "is_deleted", "reply_to",
 )  # fmt: skip
 OUTBOX_FIELDS = ("event_id", "event_type", "schema_version", "key", "data", "timestamp", "trace_id", "attempts")
+AUTHORS_MARKS = ("last_delivered_seq", "last_read_seq", "shown_delivered_seq", "shown_read_seq", "marked_unread")
 
 
 @dataclass(slots=True)
@@ -39,19 +38,19 @@ class Draft:
     `digest` is None when the sender gave no `client_message_id`. `but` is the socket it came from.
     """
 
-    conversation_id: uuid.UUID
+    conversation_id: str
     sender_id: str
     content: str
     message_type: frames.MessageType
     client_message_id: str | None
-    reply_to: uuid.UUID | None
+    reply_to: str | None
     digest: bytes | None
     trace_id: str
     but: int
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sent:
     """A stored message: as everybody sees it, and whether this send made it."""
 
@@ -65,15 +64,14 @@ class Sent:
 
 @dataclass(slots=True)
 class _Counter:
-    """A conversation's row while the batch works on it."""
+    """A conversation's row while the batch works on it; `read` is how far each has read."""
 
     people: tuple[str, str]
     last_seq: int
     change_seq: int
     is_active: bool
-    read: dict[str, int]
     db_id: Any
-    wire_id: str
+    read: dict[str, int]
     moved: bool = False
 
     def other(self, user_id: str) -> str:
@@ -81,17 +79,7 @@ class _Counter:
         return two if user_id == one else one
 
 
-class _Rows:
-    """What the batch will write."""
-
-    __slots__ = ("messages", "outbox")
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[Any, ...]] = []
-        self.outbox: list[tuple[Any, ...]] = []
-
-
-Key = tuple[uuid.UUID, str, str | None]
+Key = tuple[str, str, str | None]
 
 
 class _Before(NamedTuple):
@@ -105,117 +93,115 @@ def store(drafts: Sequence[Draft]) -> list[Outcome]:
     """Write the sends, in order. Called by the writer, inside its transaction."""
     try:
         with transaction.atomic(using=DATABASE):
-            return _store(drafts, known={})
+            return _Batch(drafts, known={}).stored()
     except IntegrityError:
-        return _store(drafts, known=_sent_before(drafts))
+        return _Batch(drafts, known=_sent_before(drafts)).stored()
 
 
-def _store(drafts: Sequence[Draft], *, known: dict[Key, _Before]) -> list[Outcome]:
-    now = clock.now()
-    counters = _counters({draft.conversation_id for draft in drafts})
-    answerable = _answerable(drafts)
-    rows = _Rows()
-    outcomes = [_place(draft, counters, rows, known, answerable, now) for draft in drafts]
-    _write(counters, rows, now)
-    return outcomes
+class _Batch:
+    """Some sends on their way into the tables, all at the same moment."""
 
+    def __init__(self, drafts: Sequence[Draft], *, known: dict[Key, _Before]) -> None:
+        now = clock.now()
+        self._moment, self._db_now = clock.rfc3339(now), sql.db_time(now)
+        self._drafts = drafts
+        self._known = known
+        self._counters = _counters({draft.conversation_id for draft in drafts})
+        self._answerable = _answerable(drafts)
+        self._messages: list[tuple[Any, ...]] = []
+        self._outbox: list[tuple[Any, ...]] = []
+        self._marks: list[tuple[Any, ...]] = []
 
-def _place(
-    draft: Draft,
-    counters: dict[uuid.UUID, _Counter],
-    rows: _Rows,
-    known: dict[Key, _Before],
-    answerable: set[tuple[uuid.UUID, uuid.UUID]] | None,
-    now: datetime,
-) -> Outcome:
-    """Give one draft its place in its conversation, or the answer it already had, or a refusal."""
-    counter = counters.get(draft.conversation_id)
-    if counter is None or draft.sender_id not in counter.people:
-        return Outcome(refusal=Problem("not_found"))
-    if draft.client_message_id is not None and (before := known.get(_once(draft))) is not None:
-        return _repeated(draft, before)
-    if not counter.is_active:
-        return _unavailable(draft)
-    if draft.reply_to is not None and (draft.conversation_id, draft.reply_to) not in (answerable or ()):
-        return Outcome(refusal=invalid("reply_to", "There is no such message to answer here."))
-    outcome = _appended(draft, counter, rows, now)
-    if draft.digest is not None:
-        known[_once(draft)] = _Before(draft.digest, outcome.result.payload)
-    return outcome
+    def stored(self) -> list[Outcome]:
+        outcomes = [self._placed(draft) for draft in self._drafts]
+        if self._messages:
+            self._write()
+        return outcomes
 
+    def _placed(self, draft: Draft) -> Outcome:
+        """Give one draft its place in its conversation, or the answer it already had, or a refusal."""
+        counter = self._counters.get(draft.conversation_id)
+        if counter is None or draft.sender_id not in counter.people:
+            return Outcome(refusal=Problem("not_found"))
+        if draft.digest is not None and (before := self._known.get(_once(draft))) is not None:
+            return _repeated(draft, before)
+        if not counter.is_active:
+            return _unavailable(draft)
+        if draft.reply_to is not None and (draft.conversation_id, draft.reply_to) not in self._answerable:
+            return Outcome(refusal=invalid("reply_to", "There is no such message to answer here."))
+        return self._appended(draft, counter)
 
-def _appended(draft: Draft, counter: _Counter, rows: _Rows, now: datetime) -> Outcome:
-    counter.last_seq += 1
-    counter.change_seq += 1
-    counter.moved = True
-    seq, change_seq = counter.last_seq, counter.change_seq
-    message_id = clock.new_id()
-    wire_id, moment = str(message_id), clock.rfc3339(now)
-    recipient = counter.other(draft.sender_id)
-    db_now, db_id = sql.db_time(now), sql.db_uuid(message_id)
-    reply_to = None if draft.reply_to is None else str(draft.reply_to)
-    rows.messages.append((
-        db_id, counter.db_id, seq, change_seq, draft.sender_id, draft.client_message_id, draft.digest,
-        draft.content, draft.message_type, db_now, db_now, None, False,
-        None if draft.reply_to is None else sql.db_uuid(draft.reply_to),
-    ))  # fmt: skip
-    event = events.MessageCreated(
-        message_id=wire_id, conversation_id=counter.wire_id, sender_id=draft.sender_id, recipient_id=recipient,
-        seq=seq, content=draft.content, message_type=draft.message_type, created_at=moment,
-    )  # fmt: skip
-    rows.outbox.append((
-        db_id, event.NAME, event.VERSION, counter.wire_id, events.encode(event).decode(), db_now, draft.trace_id, 0,
-    ))  # fmt: skip
-    payload = frames.encode(
-        frames.MessageView(
-            id=wire_id, conversation_id=counter.wire_id, seq=seq, change_seq=change_seq, sender_id=draft.sender_id,
-            content=draft.content, message_type=draft.message_type, created_at=moment, updated_at=moment,
-            edited_at=None, is_deleted=False, reply_to=reply_to, client_message_id=draft.client_message_id,
+    def _appended(self, draft: Draft, counter: _Counter) -> Outcome:
+        counter.last_seq += 1
+        counter.change_seq += 1
+        counter.moved = True
+        message_id = clock.new_id_hex()
+        view = self._view(draft, counter, message_id)
+        payload = frames.encode(view)
+        if draft.digest is not None:
+            self._known[_once(draft)] = _Before(draft.digest, payload)
+        recipient_id = counter.other(draft.sender_id)
+        self._add_rows(draft, counter, message_id)
+        self._add_event(view, message_id, recipient_id, draft.trace_id)
+        sent = Sent(payload, True, draft.conversation_id, draft.sender_id, recipient_id, view.seq)
+        return Outcome(sent, deliveries=self._shown(draft, counter, payload))
+
+    def _view(self, draft: Draft, counter: _Counter, message_id: str) -> frames.MessageView:
+        return frames.MessageView(
+            id=_dashed(message_id), conversation_id=draft.conversation_id, seq=counter.last_seq,
+            change_seq=counter.change_seq, sender_id=draft.sender_id, content=draft.content,
+            message_type=draft.message_type, created_at=self._moment, updated_at=self._moment, edited_at=None,
+            is_deleted=False, reply_to=draft.reply_to, client_message_id=draft.client_message_id,
+        )  # fmt: skip
+
+    def _add_rows(self, draft: Draft, counter: _Counter, message_id: str) -> None:
+        seq, now = counter.last_seq, self._db_now
+        reply_to = None if draft.reply_to is None else draft.reply_to.replace("-", "")
+        self._messages.append((
+            message_id, counter.db_id, seq, counter.change_seq, draft.sender_id, draft.client_message_id, draft.digest,
+            draft.content, draft.message_type, now, now, None, False, reply_to,
+        ))  # fmt: skip
+        self._marks.append((seq, seq, seq, seq, False, counter.db_id, draft.sender_id))
+
+    def _add_event(self, view: frames.MessageView, message_id: str, recipient_id: str, trace_id: str) -> None:
+        """The event has the message's id: it is said once for each message."""
+        event = events.MessageCreated(
+            message_id=view.id, conversation_id=view.conversation_id, sender_id=view.sender_id,
+            recipient_id=recipient_id, seq=view.seq, content=view.content, message_type=view.message_type,
+            created_at=view.created_at,
+        )  # fmt: skip
+        data = events.encode(event).decode()
+        self._outbox.append(
+            (message_id, event.NAME, event.VERSION, view.conversation_id, data, self._db_now, trace_id, 0)
         )
-    )  # fmt: skip
-    sent = Sent(payload, True, counter.wire_id, draft.sender_id, recipient, seq)
-    return Outcome(sent, deliveries=_shown(draft, counter, payload, seq, change_seq, moment))
+
+    def _shown(self, draft: Draft, counter: _Counter, payload: bytes) -> tuple[Delivery, ...]:
+        """The message for both people's screens; and that its author has read what came before it."""
+        conversation_id, seq = draft.conversation_id, counter.last_seq
+        frame = frames.encode(frames.ChatMessage(conversation_id, msgspec.Raw(payload)))
+        message = Delivery(counter.people, frame.decode(), conversation_id, counter.change_seq, draft.but)
+        read_before, counter.read[draft.sender_id] = counter.read[draft.sender_id], seq
+        if read_before >= seq - 1:
+            return (message,)
+        read = frames.MessageRead(conversation_id, draft.sender_id, seq, None, self._moment)
+        return (message, Delivery(counter.people, frames.encode(read).decode(), conversation_id))
+
+    def _write(self) -> None:
+        cursor = sql.cursor()
+        cursor.executemany(
+            sql.update(Conversation, ("last_seq", "change_seq", "updated_at"), where=("id",)),
+            [(one.last_seq, one.change_seq, self._db_now, one.db_id) for one in self._counters.values() if one.moved],
+        )
+        faults.hit("send.after_counter")
+        cursor.executemany(sql.insert(Message, MESSAGE_FIELDS), self._messages)
+        faults.hit("send.after_insert")
+        cursor.executemany(sql.update(Member, AUTHORS_MARKS, where=("conversation", "user_id")), self._marks)
+        cursor.executemany(sql.insert(Outbox, OUTBOX_FIELDS), self._outbox)
 
 
-def _shown(
-    draft: Draft, counter: _Counter, payload: bytes, seq: int, change_seq: int, moment: str
-) -> tuple[Delivery, ...]:
-    """The message for both people's screens; and that its author has read what came before it."""
-    frame = frames.encode(frames.ChatMessage(conversation_id=counter.wire_id, message=msgspec.Raw(payload)))
-    message = Delivery(counter.people, frame.decode(), counter.wire_id, change_seq, draft.but)
-    read_before, counter.read[draft.sender_id] = counter.read[draft.sender_id], seq
-    if read_before >= seq - 1:
-        return (message,)
-    read = frames.MessageRead(counter.wire_id, draft.sender_id, seq, None, moment)
-    return (message, Delivery(counter.people, frames.encode(read).decode(), counter.wire_id))
-
-
-def _write(counters: dict[uuid.UUID, _Counter], rows: _Rows, now: datetime) -> None:
-    if not rows.messages:
-        return
-    moved = [counter for counter in counters.values() if counter.moved]
-    db_now = sql.db_time(now)
-    cursor = sql.cursor()
-    cursor.executemany(
-        sql.update(Conversation, ("last_seq", "change_seq", "updated_at"), where=("id",)),
-        [(counter.last_seq, counter.change_seq, db_now, counter.db_id) for counter in moved],
-    )
-    faults.hit("send.after_counter")
-    cursor.executemany(sql.insert(Message, MESSAGE_FIELDS), rows.messages)
-    faults.hit("send.after_insert")
-    cursor.executemany(
-        sql.update(Member, _AUTHORS_MARKS, where=("conversation", "user_id")),
-        [(seq, seq, seq, seq, False, row[1], row[4]) for row in rows.messages for seq in (row[2],)],
-    )
-    cursor.executemany(sql.insert(Outbox, OUTBOX_FIELDS), rows.outbox)
-
-
-_AUTHORS_MARKS = ("last_delivered_seq", "last_read_seq", "shown_delivered_seq", "shown_read_seq", "marked_unread")
-
-
-def _counters(ids: set[uuid.UUID]) -> dict[uuid.UUID, _Counter]:
+def _counters(ids: Iterable[str]) -> dict[str, _Counter]:
     """The conversations' rows with both people's read marks, held until the commit."""
-    wanted = [sql.db_uuid(one) for one in sorted(ids)]
+    wanted = [one.replace("-", "") for one in sorted(ids)]
     names = ("id", "participant1_id", "participant2_id", "last_seq", "change_seq", "is_active")
     cursor = sql.cursor()
     cursor.execute(
@@ -224,22 +210,25 @@ def _counters(ids: set[uuid.UUID]) -> dict[uuid.UUID, _Counter]:
         f" WHERE c.id IN ({sql.marks(wanted)}){sql.locking()}",
         wanted,
     )
-    found: dict[uuid.UUID, _Counter] = {}
+    found: dict[Any, _Counter] = {}
     for db_id, one, two, last_seq, change_seq, is_active, user_id, read in cursor.fetchall():
-        key = sql.read_uuid(db_id)
-        if key not in found:
-            found[key] = _Counter((one, two), last_seq, change_seq, bool(is_active), {}, db_id, str(key))
-        found[key].read[user_id] = read
-    return found
+        if db_id not in found:
+            found[db_id] = _Counter((one, two), last_seq, change_seq, bool(is_active), db_id, {})
+        found[db_id].read[user_id] = read
+    return {str(sql.wire_uuid(db_id)): counter for db_id, counter in found.items()}
 
 
-def _answerable(drafts: Sequence[Draft]) -> set[tuple[uuid.UUID, uuid.UUID]] | None:
+def _answerable(drafts: Sequence[Draft]) -> set[tuple[str, str]]:
     """Which of the answered messages exist in their conversation and are not deleted."""
     wanted = [draft.reply_to for draft in drafts if draft.reply_to is not None]
     if not wanted:
-        return None
+        return set()
     rows = Message.objects.using(DATABASE).filter(id__in=wanted, is_deleted=False)
-    return set(rows.values_list("conversation_id", "id"))
+    return {(str(place), str(one)) for place, one in rows.values_list("conversation_id", "id")}
+
+
+def _dashed(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 # -- the same client_message_id again ------------------------------------------------------------
@@ -260,7 +249,7 @@ def _find_sent(draft: Draft) -> _Before | None:
     cursor.execute(
         f"SELECT sent_digest, {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
         " WHERE conversation_id = %s AND sender_id = %s AND client_message_id = %s",
-        [sql.db_uuid(draft.conversation_id), draft.sender_id, draft.client_message_id],
+        [draft.conversation_id.replace("-", ""), draft.sender_id, draft.client_message_id],
     )
     row = cursor.fetchone()
     return None if row is None else _Before(bytes(row[0]), frames.encode(message_view(row[1:])))

@@ -167,7 +167,7 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         ("sends_per_second", "200", "messages of one person", _MANY),
         ("send_burst", "400", "messages one person may send at once", _MANY),
         ("frames_per_second", "300", "frames on one socket", _MANY),
-        ("requests_per_second", "100", "REST calls of one person or, before log-in, one address", _MANY),
+        ("requests_per_second", "400", "REST calls of one person or, before log-in, one address", _MANY),
         ("sockets_per_person", "30", "open sockets of one person; one more replaces the oldest", _MANY),
         ("unready_sockets", "1000", "sockets that may wait to authenticate at the same time", _MANY),
         ("body_bytes", "262144", "the largest REST body", _whole(1024, 100_000_000)),

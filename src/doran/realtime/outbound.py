@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
 
-Write = Callable[[str], Awaitable[None]]
+Write = Callable[[str], Coroutine[Any, Any, None]]
 
 
 class Outbound:
@@ -32,20 +34,16 @@ class Outbound:
         """Write this after everything offered before."""
         if self._closed:
             return
-        if self._waiting is None:
-            self._waiting = deque()
-            self._task = asyncio.ensure_future(self._drain())
-        self._waiting.append(text)
-        self._weight += len(text)
-        if self._weight > self._limit:
-            self._too_slow()
+        if self._task is None:
+            self._write_now(text)
+        else:
+            self._queue(text)
 
     def close(self) -> None:
         """Take nothing more; what waits is forgotten."""
         self._closed = True
+        self._waiting = None
         self._weight = 0
-        if self._waiting is not None:
-            self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
 
@@ -54,28 +52,63 @@ class Outbound:
         if self._task is not None:
             await asyncio.wait([self._task])
 
+    def _queue(self, text: str) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(text)
+        self._weight += len(text)
+        if self._weight > self._limit:
+            self._too_slow()
+
+    def _write_now(self, text: str) -> None:
+        """A socket that can take the frame takes it here, without a task: that is nearly always so.
+
+        The write is begun by hand; only if it has to wait does a task wait with it.
+        """
+        writing = self._write(text)
+        try:
+            waiting_for = writing.send(None)
+        except StopIteration:
+            return
+        except Exception:  # the socket is gone; its reader learns that by itself
+            self._closed = True
+            return
+        self._task = asyncio.ensure_future(self._drain(_continued(writing, waiting_for)))
+
+    async def _drain(self, writing: Any) -> None:
+        """One write that has to wait, then everything that queued behind it."""
+        watchdog = asyncio.get_running_loop().call_later(self._seconds, self._too_slow)
+        try:
+            await writing
+            while self._waiting:
+                text = self._waiting.popleft()
+                self._weight -= len(text)
+                watchdog.cancel()
+                watchdog = asyncio.get_running_loop().call_later(self._seconds, self._too_slow)
+                await self._write(text)
+        except Exception:  # as above
+            self._closed = True
+        finally:
+            watchdog.cancel()
+            self._waiting = None
+            self._task = None
+
     def _too_slow(self) -> None:
         if not self._closed:
             self.close()
             self._on_slow()
 
-    async def _drain(self) -> None:
-        waiting = self._waiting
-        assert waiting is not None
-        watchdog = None
-        loop = asyncio.get_running_loop()
-        try:
-            while waiting:
-                text = waiting.popleft()
-                self._weight -= len(text)
-                writing = self._write(text)
-                watchdog = loop.call_later(self._seconds, self._too_slow)
-                await writing
-                watchdog.cancel()
-        except Exception:  # the socket is gone; its reader learns that by itself
-            self._closed = True
-        finally:
-            if watchdog is not None:
-                watchdog.cancel()
-            self._waiting = None
-            self._task = None
+
+@types.coroutine
+def _continued(begun: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[Any, Any, None]:
+    """Await a coroutine that was begun by hand and has stopped to wait for something."""
+    try:
+        while True:
+            try:
+                answer = yield waiting_for
+            except BaseException as wrong:  # whatever it is belongs to the coroutine
+                waiting_for = begun.throw(wrong)
+            else:
+                waiting_for = begun.send(answer)
+    except StopIteration:
+        return

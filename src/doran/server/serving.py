@@ -175,10 +175,12 @@ async def _greet(config: Config, play: Play | None, began: float) -> None:
 
 
 def _uvicorn_settings(config: Config) -> dict[str, Any]:
+    from doran.server import protocols
+
     return {
         "loop": "uvloop",
-        "http": "httptools",
-        "ws": "websockets-sansio",
+        "http": protocols.HttpProtocol,
+        "ws": protocols.SocketProtocol,
         "ws_max_size": 65_536,
         "ws_per_message_deflate": False,
         "ws_ping_interval": config.heartbeat,
