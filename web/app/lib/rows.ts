@@ -20,14 +20,15 @@ export function rows(messages: readonly Message[], from: number, to: number, wai
     const message = messages[at]!;
     const before = messages[at - 1];
     const next = messages[at + 1];
+    const divider = begins(message, before, after);
     made.push({
       kind: "message",
       key: message.client_message_id ?? message.id,
       message,
-      opens: !before || !together(before, message),
-      closes: !next || !together(message, next),
+      opens: divider || !before || !together(before, message),
+      closes: !next || begins(next, message, after) || !together(message, next),
       day: !before || !sameDay(before.created_at, message.created_at),
-      divider: after !== null && message.seq > after && (before ? before.seq <= after : message.seq === after + 1),
+      divider,
     });
   }
   if (to < messages.length) return made;
@@ -37,6 +38,11 @@ export function rows(messages: readonly Message[], from: number, to: number, wai
     lastDay = entry.createdAt;
   });
   return made;
+}
+
+/** The first message after the mark; nothing is said where the one before it is not held. */
+function begins(message: Message, before: Message | undefined, after: number | null): boolean {
+  return after !== null && message.seq > after && (before ? before.seq <= after : message.seq === after + 1);
 }
 
 function together(a: Message, b: Message): boolean {

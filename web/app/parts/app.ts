@@ -95,15 +95,21 @@ export class DoranApp extends Piece {
     this.#showTitle();
   }
 
+  /** Go there with the focus, too: where one writes, or to the place left in the list. */
   #moved(): void {
+    const before = this.place;
     this.place = placeOf(location.hash);
+    void this.updateComplete.then(() => {
+      if (this.place.pane === "list") this.renderRoot.querySelector("doran-list")?.focusOn(before.pane === "chat" ? before.id : "");
+      else this.#skip();
+    });
   }
 
   #skip(): void {
     const main = this.renderRoot.querySelector("main");
     const chat = main?.querySelector("doran-chat");
-    if (chat) chat.enter();
-    else main?.focus();
+    if (chat && matchMedia("(pointer: fine)").matches) void chat.updateComplete.then(() => chat.enter());
+    else main?.focus({ preventScroll: true });
   }
 
   #showTitle(): void {

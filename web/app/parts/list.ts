@@ -180,6 +180,12 @@ export class DoranList extends Piece {
     }
   }
 
+  /** Back from a conversation: the focus returns to its line. */
+  focusOn(conversationId: string): void {
+    const link = this.renderRoot.querySelector<HTMLElement>(`a[href="#/c/${CSS.escape(encodeURIComponent(conversationId))}"]`);
+    link?.focus();
+  }
+
   /** Up and down walk the list, as one expects of a list. */
   #key(event: KeyboardEvent): void {
     if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
@@ -400,3 +406,9 @@ export class DoranList extends Piece {
 }
 
 customElements.define("doran-list", DoranList);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "doran-list": DoranList;
+  }
+}

@@ -46,17 +46,17 @@ export class DoranMenu extends Piece {
     this.#items[0]?.focus({ preventScroll: true });
   }
 
-  close(giveBack = true): void {
+  close(): void {
     if (!this.opened) return;
     this.choices = [];
-    if (giveBack) this.#from?.focus({ preventScroll: true });
+    this.#from?.focus({ preventScroll: true });
   }
 
   override render(): TemplateResult | typeof nothing {
     if (!this.opened) return nothing;
     return html`
-      <div class="veil" @pointerdown=${(event: Event) => this.#dismiss(event)} @contextmenu=${(event: Event) => this.#dismiss(event)}></div>
-      <div class="menu" role="menu" popover="manual" aria-label=${this.label} @keydown=${this.#key} @focusout=${this.#left}>
+      <div class="veil" @pointerdown=${(event: Event) => this.#dismiss(event)} @contextmenu=${(event: Event) => event.preventDefault()}></div>
+      <div class="menu" role="menu" popover="manual" aria-label=${this.label} @keydown=${this.#key}>
         ${this.choices.map((choice) => html`<button role="menuitem" tabindex="-1" class=${choice.danger ? "danger" : ""} @click=${() => this.#choose(choice)}>${choice.icon}<span>${choice.label}</span></button>`)}
       </div>
     `;
@@ -78,10 +78,6 @@ export class DoranMenu extends Piece {
   #dismiss(event: Event): void {
     event.preventDefault();
     this.close();
-  }
-
-  #left(event: FocusEvent): void {
-    if (event.relatedTarget instanceof Node && !this.renderRoot.contains(event.relatedTarget)) this.close(false);
   }
 
   #key(event: KeyboardEvent): void {

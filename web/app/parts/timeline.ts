@@ -21,6 +21,7 @@ const NEAR = 900;
 /** This close to the end counts as being there. */
 const AT_END = 32;
 const LONG_PRESS_MS = 450;
+const TREMBLE = 10;
 const FLASH_MS = 1_600;
 /** How many pages of 100 are read to reach a quoted message, or the first unread one. */
 const QUOTE_PAGES = 50;
@@ -52,6 +53,7 @@ export class DoranTimeline extends Piece {
   #looking = 0;
   #lastTop = 0;
   #press: ReturnType<typeof setTimeout> | undefined;
+  #pressedAt: Spot = { x: 0, y: 0 };
   readonly #resized = new ResizeObserver(() => this.#stay());
 
   constructor() {
@@ -113,7 +115,7 @@ export class DoranTimeline extends Piece {
       <div class=${classes({ row: true, mine, opens: row.opens, closes: row.closes, flash: row.key === this.flash })} data-key=${row.key} data-seq=${message.seq}>
         ${row.day ? html`<div class="day" role="separator"><span>${day(date)}</span></div>` : nothing}
         ${row.divider ? html`<div class="divider" role="separator"><span>${this.words.newMessages}</span></div>` : nothing}
-        <article class="line" tabindex=${active ? 0 : -1} @contextmenu=${(event: MouseEvent) => this.#menuAt(event, message)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, message)} @pointerup=${this.#released} @pointermove=${this.#released} @pointercancel=${this.#released} @focus=${() => (this.active = row.key)}>
+        <article class="line" tabindex=${active ? 0 : -1} @contextmenu=${(event: MouseEvent) => this.#menuAt(event, message)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, message)} @pointerup=${this.#released} @pointermove=${this.#strayed} @pointercancel=${this.#released} @focus=${() => (this.active = row.key)}>
           ${mine ? nothing : html`<span class="face">${row.opens ? html`<doran-avatar .userId=${message.sender_id} .name=${this.name}></doran-avatar>` : nothing}</span>`}
           <span class="unseen">${mine ? this.words.you : this.name}:</span>
           ${this.#bubble(message)}
@@ -416,7 +418,14 @@ export class DoranTimeline extends Piece {
     if (event.pointerType !== "touch" || (event.target as HTMLElement).closest("button, a")) return;
     const { clientX: x, clientY: y } = event;
     const article = event.currentTarget as HTMLElement;
+    this.#pressedAt = { x, y };
     this.#press = setTimeout(() => this.#menu(message, { x, y }, article), LONG_PRESS_MS);
+  }
+
+  /** A finger that rests still trembles a little. */
+  #strayed({ clientX, clientY }: PointerEvent): void {
+    const { x, y } = this.#pressedAt;
+    if (Math.hypot(clientX - x, clientY - y) > TREMBLE) this.#released();
   }
 
   #released(): void {

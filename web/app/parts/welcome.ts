@@ -58,8 +58,9 @@ export class DoranWelcome extends Piece {
   }
 
   #field(name: string, label: string, hint: string, input: TemplateResult): TemplateResult {
-    const wrong = this.fields[name];
-    return html`<div class="field"><label for=${name}>${label}</label>${input}<span id="${name}-note" class=${wrong ? "wrong" : "hint"}>${wrong ?? hint}</span></div>`;
+    const wrong = name in this.fields;
+    const rules: Readonly<Record<string, string>> = this.words.wrong;
+    return html`<div class="field"><label for=${name}>${label}</label>${input}<span id="${name}-note" class=${wrong ? "wrong" : "hint"}>${wrong ? (rules[name] ?? this.fields[name]) : hint}</span></div>`;
   }
 
   #ended(): TemplateResult | typeof nothing {

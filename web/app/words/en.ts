@@ -43,6 +43,7 @@ export const en: Words = {
   mutedLabel: "Muted",
   draftPrefix: "Draft",
   yesterday: "Yesterday",
+  justNow: "just now",
   actionsFor: (name) => `Actions for ${name}`,
   findTitle: "Find by user name",
   findHint: "Type the exact user name.",
@@ -151,6 +152,12 @@ export const en: Words = {
   confirmLogOutTitle: "Log out?",
   confirmLogOut: (number) => `${count(number, "message that was", "messages that were")} not sent will be lost.`,
   myHandle: (handle) => `Your user name: ${handle}`,
+  wrong: {
+    username: "Use 2 to 32 letters, digits, _ . or - and begin with a letter or digit.",
+    password: "Use 8 to 256 characters.",
+    display_name: "Use visible characters, at most 50.",
+    invite_code: "This invitation code is not valid.",
+  },
   problem: {
     network: "The server cannot be reached. Check your network.",
     timeout: "The server does not answer. Try again in a moment.",

@@ -87,7 +87,7 @@ export function brief(date: Date, now = new Date()): string {
 export function ago(date: Date, now = new Date()): string {
   const seconds = Math.round((date.getTime() - now.getTime()) / 1000);
   const relative = new Intl.RelativeTimeFormat(spoken, { numeric: "auto" });
-  if (seconds > -60) return relative.format(0, "minute");
+  if (seconds > -60) return words().justNow;
   if (seconds > -3600) return relative.format(Math.trunc(seconds / 60), "minute");
   if (seconds > -86_400) return relative.format(Math.trunc(seconds / 3600), "hour");
   return relative.format(Math.min(-1, -daysBetween(date, now)), "day");

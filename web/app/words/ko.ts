@@ -40,6 +40,7 @@ export const ko = {
   mutedLabel: "알림 꺼짐",
   draftPrefix: "작성 중",
   yesterday: "어제",
+  justNow: "방금",
   actionsFor: (name: string) => `${name} 대화 메뉴`,
   // finding
   findTitle: "아이디로 찾기",
@@ -155,6 +156,13 @@ export const ko = {
   confirmLogOutTitle: "로그아웃할까요?",
   confirmLogOut: (count: number) => `아직 보내지 못한 메시지 ${count}개가 사라져요.`,
   myHandle: (handle: string) => `내 아이디: ${handle}`,
+  // what a field must be, where it is not
+  wrong: {
+    username: "한글, 영문, 숫자, _ . - 로 2~32자를 써 주세요. 글자나 숫자로 시작해야 해요.",
+    password: "8자 이상, 256자 이하로 써 주세요.",
+    display_name: "눈에 보이는 글자로 50자까지 써 주세요.",
+    invite_code: "초대 코드가 맞지 않아요.",
+  },
   // refusals, by code
   problem: {
     network: "서버에 닿지 못했어요. 네트워크를 확인해 주세요.",

@@ -46,6 +46,7 @@ describe("Korean dates", () => {
   });
 
   test("how long ago", () => {
+    expect(ago(new Date(noon.getTime() - 59_000), noon)).toBe("방금");
     expect(ago(new Date(noon.getTime() - 3 * 60_000), noon)).toBe("3분 전");
     expect(ago(new Date(noon.getTime() - 2 * 3_600_000), noon)).toBe("2시간 전");
     expect(ago(new Date(2026, 10, 21), noon)).toBe("그저께");
