@@ -78,6 +78,17 @@ def test_an_event_reaches_each_subscription_that_asked_and_nobody_else(bus: Bus)
     assert other.heard == []
 
 
+def test_a_name_can_be_taken_once(bus: Bus) -> None:
+    ear = listening(bus, "ai", "message.read")
+    with pytest.raises(ValueError, match="ai"):
+        listening(bus, "ai", "message.created")
+    bus.start()
+    said = read(1)
+    bus.publish([said])
+    assert ear.heard == [said]
+    assert not bus.wants("message.created")
+
+
 def test_nobody_wants_what_nobody_asked_for(bus: Bus) -> None:
     listening(bus, "ai", "message.read")
     assert bus.wants("message.read")
@@ -86,6 +97,15 @@ def test_nobody_wants_what_nobody_asked_for(bus: Bus) -> None:
 
 def test_events_without_listeners_are_taken_even_before_the_start(bus: Bus) -> None:
     assert bus.publish([read(1)]) == frozenset()
+
+
+def test_who_comes_late_hears_what_is_said_from_then_on(bus: Bus) -> None:
+    bus.start()
+    bus.publish([read(1)])
+    ear = listening(bus, "ai", "message.read")
+    said = read(2)
+    assert bus.publish([said]) == frozenset()
+    assert ear.heard == [said]
 
 
 def test_each_key_is_heard_in_order(bus: Bus) -> None:

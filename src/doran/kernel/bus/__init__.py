@@ -25,7 +25,10 @@ class Bus(Protocol):
         ...
 
     def subscribe(self, subscription: str, event_types: Collection[str], handler: Handler) -> None:
-        """Hand each event of these types to `handler`, for every key in order. Before `start`."""
+        """Hand each event of these types to `handler`, for every key in order, from now on.
+
+        Raises ValueError for a name that is taken: one name is one order.
+        """
         ...
 
     def publish(self, envelopes: Sequence[Envelope]) -> frozenset[str]:

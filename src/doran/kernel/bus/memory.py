@@ -69,27 +69,25 @@ class MemoryBus:
         self._wanted: frozenset[str] = frozenset()
         self._lanes: list[queue.SimpleQueue[_Chain | None]] = [queue.SimpleQueue() for _ in range(workers)]
         self._threads: list[threading.Thread] = []
+        self._is_running = False
         self._handing_over = threading.Lock()
 
     def wants(self, event_type: str) -> bool:
         return event_type in self._wanted
 
     def subscribe(self, subscription: str, event_types: Collection[str], handler: Handler) -> None:
+        if any(known.name == subscription for known in self._subscriptions):
+            raise ValueError(f"{subscription} is subscribed already")
         self._subscriptions.append(_Subscription(subscription, frozenset(event_types), handler))
         self._wanted |= frozenset(event_types)
 
     def start(self) -> None:
-        if self._threads or not self._subscriptions:
-            return
-        self._threads = [
-            threading.Thread(target=_work, args=(lane,), name=f"bus-{number}", daemon=True)
-            for number, lane in enumerate(self._lanes)
-        ]
-        for thread in self._threads:
-            thread.start()
+        with self._handing_over:
+            self._is_running = True
 
     def stop(self) -> None:
         with self._handing_over:
+            self._is_running = False
             threads, self._threads = self._threads, []
             for lane in self._lanes[: len(threads)]:
                 lane.put(None)
@@ -115,11 +113,22 @@ class MemoryBus:
 
     def _hand_over(self, chains: list[_Chain]) -> list[_Chain]:
         with self._handing_over:
-            if not self._threads:
+            if not self._is_running:
                 raise Unavailable("the bus is not running")
+            self._threads = self._threads or self._hired()
             for chain in chains:
                 self._lane(chain).put(chain)
         return chains
+
+    def _hired(self) -> list[threading.Thread]:
+        """Threads only where there is something to handle."""
+        threads = [
+            threading.Thread(target=_work, args=(lane,), name=f"bus-{number}", daemon=True)
+            for number, lane in enumerate(self._lanes)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
 
     def _lane(self, chain: _Chain) -> queue.SimpleQueue[_Chain | None]:
         name = f"{chain.subscription.name} {chain.envelopes[0].key}"
