@@ -10,7 +10,7 @@ from doran.chat import conversations, members, messages, receipts, sync
 from doran.chat.conversations import Side
 from doran.chat.members import StateChange
 from doran.chat.people import Asker
-from doran.chat.receipts import Claim, Status
+from doran.chat.receipts import Status
 from doran.chat.shop import shop
 from doran.contracts.errors import Problem, invalid
 from doran.contracts.frames import ChangesPage, ConversationView, MessageType, MessageView, ReceiptView, SyncAnswer
@@ -222,9 +222,9 @@ class _Marking(Api):
     def _mark(self, user_id: str | None) -> ReceiptView:
         if user_id not in (None, self.principal.user_id):
             raise Problem("sender_mismatch")
-        claim = Claim(self.principal.user_id, self.status, message_id=self.kwargs["message_id"])
-        view: ReceiptView = shop().writer.run(lambda: receipts.mark(claim), fault_point="mark.before_commit")
-        return view
+        return receipts.mark_and_wait(
+            user_id=self.principal.user_id, status=self.status, message_id=self.kwargs["message_id"]
+        )
 
 
 class ReadMessage(_Marking):

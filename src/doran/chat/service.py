@@ -12,13 +12,14 @@ from functools import partial
 
 from django.db import connections
 
-from doran.chat import opening
+from doran.chat import opening, receipts, storing
 from doran.chat.delivery import Delivering, Unheard
 from doran.chat.models import DeadLetter, EndedSession, Inbox, Outbox
 from doran.chat.reading import Readers
+from doran.chat.receipts import Claim
 from doran.chat.shop import Shop, identity, open_shop
 from doran.chat.socket import Frames
-from doran.chat.storing import store
+from doran.chat.storing import Draft
 from doran.chat.subscribers import SUBSCRIPTIONS
 from doran.chat.typing import TypingSigns
 from doran.chat.writer import DATABASE, Writer
@@ -53,7 +54,7 @@ class ChatService:
         self.readers = Readers(config.readers)
         self._signs = TypingSigns(self.fanout, seconds=config.typing_seconds)
         self.writer = Writer(
-            store=store,
+            stores={Draft: storing.store, Claim: receipts.store},
             tell=self._tell,
             loop=self._loop,
             after_commit=lambda: self.relay.wake(),

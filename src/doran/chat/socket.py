@@ -11,7 +11,7 @@ import msgspec
 from doran.chat import conversations, messages, receipts, sync
 from doran.chat.conversations import Side
 from doran.chat.reading import Readers
-from doran.chat.receipts import Claim, Status
+from doran.chat.receipts import Status
 from doran.chat.shop import shop
 from doran.chat.typing import TypingSigns
 from doran.chat.writer import Job, Outcome
@@ -55,23 +55,11 @@ class Frames:
         except Problem as no:
             connection.refuse(no, ref=frame.ref, client_message_id=frame.client_message_id)
 
-    async def mark_as_read(self, connection: Connection, frame: frames.MarkAsRead) -> None:
-        await self._mark(connection, frame, "read")
+    def mark_as_read(self, connection: Connection, frame: frames.MarkAsRead) -> None:
+        _mark(connection, frame, "read")
 
-    async def mark_as_delivered(self, connection: Connection, frame: frames.MarkAsDelivered) -> None:
-        await self._mark(connection, frame, "delivered")
-
-    async def _mark(
-        self, connection: Connection, frame: frames.MarkAsRead | frames.MarkAsDelivered, status: Status
-    ) -> None:
-        _own(connection, frame.user_id, "user_id")
-        conversation_id = frame.conversation_id or connection.conversation_id
-        if connection.conversation_id and conversation_id != connection.conversation_id:
-            raise Problem("not_found")
-        claim = Claim(connection.user_id, status, frame.message_id, conversation_id, frame.up_to_seq)
-        await _written(lambda: receipts.mark(claim), fault_point="mark.before_commit")
-        if frame.ref is not None:
-            connection.offer(frames.Done(frame.ref))
+    def mark_as_delivered(self, connection: Connection, frame: frames.MarkAsDelivered) -> None:
+        _mark(connection, frame, "delivered")
 
     async def typing(self, connection: Connection, frame: frames.Typing) -> None:
         _own(connection, frame.user_id, "user_id")
@@ -142,6 +130,29 @@ class Frames:
             frames.AskPresence: self.presence,
         }
         return table
+
+
+def _mark(connection: Connection, frame: frames.MarkAsRead | frames.MarkAsDelivered, status: Status) -> None:
+    """A claim is answered only if it is refused or asked to be (`ref`); its effect is told to all screens."""
+    _own(connection, frame.user_id, "user_id")
+    conversation_id = frame.conversation_id or connection.conversation_id
+    if connection.conversation_id not in (None, conversation_id):
+        raise Problem("not_found")
+
+    def answer(outcome: Outcome) -> None:
+        if outcome.refusal is not None:
+            connection.refuse(outcome.refusal, ref=frame.ref)
+        elif frame.ref is not None:
+            connection.offer(frames.Done(frame.ref))
+
+    receipts.mark(
+        user_id=connection.user_id,
+        status=status,
+        reply=answer,
+        message_id=frame.message_id,
+        conversation_id=conversation_id,
+        up_to_seq=frame.up_to_seq,
+    )
 
 
 def _own(connection: Connection, claimed: str | None, field: str) -> None:

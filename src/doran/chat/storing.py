@@ -1,20 +1,20 @@
 """A batch of sends as a few statements inside the writer's transaction.
 
 Counter rows first (they are the lock and the order), then messages, the authors' marks and the
-events. The insert is optimistic: only if a `client_message_id` turns out to be known is the batch
-taken back and done again with a look at what was sent before.
+events. The insert is optimistic: only if a `client_message_id` turns out to be known does the
+writer take everything back, and the batch is done again with a look at what was sent before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
-from django.db import IntegrityError, transaction
 
 from doran.chat import statements as sql
+from doran.chat.counters import Counter, held
 from doran.chat.models import Conversation, Member, Message, Outbox
 from doran.chat.views import message_columns, message_view
 from doran.chat.writer import DATABASE, Outcome, Reply
@@ -62,23 +62,6 @@ class Sent:
     seq: int = 0
 
 
-@dataclass(slots=True)
-class _Counter:
-    """A conversation's row while the batch works on it; `read` is how far each has read."""
-
-    people: tuple[str, str]
-    last_seq: int
-    change_seq: int
-    is_active: bool
-    db_id: Any
-    read: dict[str, int]
-    moved: bool = False
-
-    def other(self, user_id: str) -> str:
-        one, two = self.people
-        return two if user_id == one else one
-
-
 Key = tuple[str, str, str | None]
 
 
@@ -89,13 +72,9 @@ class _Before(NamedTuple):
     payload: bytes
 
 
-def store(drafts: Sequence[Draft]) -> list[Outcome]:
+def store(drafts: Sequence[Draft], *, careful: bool) -> list[Outcome]:
     """Write the sends, in order. Called by the writer, inside its transaction."""
-    try:
-        with transaction.atomic(using=DATABASE):
-            return _Batch(drafts, known={}).stored()
-    except IntegrityError:
-        return _Batch(drafts, known=_sent_before(drafts)).stored()
+    return _Batch(drafts, known=_sent_before(drafts) if careful else {}).stored()
 
 
 class _Batch:
@@ -106,7 +85,7 @@ class _Batch:
         self._moment, self._db_now = clock.rfc3339(now), sql.db_time(now)
         self._drafts = drafts
         self._known = known
-        self._counters = _counters({draft.conversation_id for draft in drafts})
+        self._counters = held(draft.conversation_id for draft in drafts)
         self._answerable = _answerable(drafts)
         self._messages: list[tuple[Any, ...]] = []
         self._outbox: list[tuple[Any, ...]] = []
@@ -131,7 +110,7 @@ class _Batch:
             return Outcome(refusal=invalid("reply_to", "There is no such message to answer here."))
         return self._appended(draft, counter)
 
-    def _appended(self, draft: Draft, counter: _Counter) -> Outcome:
+    def _appended(self, draft: Draft, counter: Counter) -> Outcome:
         counter.last_seq += 1
         counter.change_seq += 1
         counter.moved = True
@@ -146,7 +125,7 @@ class _Batch:
         sent = Sent(payload, True, draft.conversation_id, draft.sender_id, recipient_id, view.seq)
         return Outcome(sent, deliveries=self._shown(draft, counter, payload))
 
-    def _view(self, draft: Draft, counter: _Counter, message_id: str) -> frames.MessageView:
+    def _view(self, draft: Draft, counter: Counter, message_id: str) -> frames.MessageView:
         return frames.MessageView(
             id=_dashed(message_id), conversation_id=draft.conversation_id, seq=counter.last_seq,
             change_seq=counter.change_seq, sender_id=draft.sender_id, content=draft.content,
@@ -154,7 +133,7 @@ class _Batch:
             is_deleted=False, reply_to=draft.reply_to, client_message_id=draft.client_message_id,
         )  # fmt: skip
 
-    def _add_rows(self, draft: Draft, counter: _Counter, message_id: str) -> None:
+    def _add_rows(self, draft: Draft, counter: Counter, message_id: str) -> None:
         seq, now = counter.last_seq, self._db_now
         reply_to = None if draft.reply_to is None else draft.reply_to.replace("-", "")
         self._messages.append((
@@ -175,12 +154,13 @@ class _Batch:
             (message_id, event.NAME, event.VERSION, view.conversation_id, data, self._db_now, trace_id, 0)
         )
 
-    def _shown(self, draft: Draft, counter: _Counter, payload: bytes) -> tuple[Delivery, ...]:
+    def _shown(self, draft: Draft, counter: Counter, payload: bytes) -> tuple[Delivery, ...]:
         """The message for both people's screens; and that its author has read what came before it."""
         conversation_id, seq = draft.conversation_id, counter.last_seq
         frame = frames.encode(frames.ChatMessage(conversation_id, msgspec.Raw(payload)))
         message = Delivery(counter.people, frame.decode(), conversation_id, counter.change_seq, draft.but)
-        read_before, counter.read[draft.sender_id] = counter.read[draft.sender_id], seq
+        author = counter.marks[draft.sender_id]
+        read_before, author.read = author.read, seq
         if read_before >= seq - 1:
             return (message,)
         read = frames.MessageRead(conversation_id, draft.sender_id, seq, None, self._moment)
@@ -197,25 +177,6 @@ class _Batch:
         faults.hit("send.after_insert")
         cursor.executemany(sql.update(Member, AUTHORS_MARKS, where=("conversation", "user_id")), self._marks)
         cursor.executemany(sql.insert(Outbox, OUTBOX_FIELDS), self._outbox)
-
-
-def _counters(ids: Iterable[str]) -> dict[str, _Counter]:
-    """The conversations' rows with both people's read marks, held until the commit."""
-    wanted = [one.replace("-", "") for one in sorted(ids)]
-    names = ("id", "participant1_id", "participant2_id", "last_seq", "change_seq", "is_active")
-    cursor = sql.cursor()
-    cursor.execute(
-        f"SELECT {sql.columns(Conversation, names, of='c')}, m.user_id, m.last_read_seq"  # noqa: S608
-        f" FROM {sql.table(Conversation)} c JOIN {sql.table(Member)} m ON m.conversation_id = c.id"
-        f" WHERE c.id IN ({sql.marks(wanted)}){sql.locking()}",
-        wanted,
-    )
-    found: dict[Any, _Counter] = {}
-    for db_id, one, two, last_seq, change_seq, is_active, user_id, read in cursor.fetchall():
-        if db_id not in found:
-            found[db_id] = _Counter((one, two), last_seq, change_seq, bool(is_active), db_id, {})
-        found[db_id].read[user_id] = read
-    return {str(sql.wire_uuid(db_id)): counter for db_id, counter in found.items()}
 
 
 def _answerable(drafts: Sequence[Draft]) -> set[tuple[str, str]]:

@@ -50,12 +50,14 @@ def sync(user_id: str, *, epoch: str | None, known: Mapping[str, int], state_sin
     """Conversations that differ from what a device knows, with their first changes.
 
     The device asks again with what it then knows until `has_more` is false. A device of another
-    epoch, or ahead of this store, is told `reset` and gets everything as if it knew nothing.
+    epoch (or that cannot say of which), or ahead of this store, is told `reset` and gets everything
+    as if it knew nothing.
     """
     if len(known) > KNOWN_AT_MOST:
         raise invalid("known", f"At most {KNOWN_AT_MOST} conversations; leave out the oldest.")
     now_at = people.state_seq(user_id)
-    reset = epoch not in (None, shop().epoch) or state_since > now_at
+    is_new = epoch is None and not known and not state_since
+    reset = state_since > now_at or not (is_new or epoch == shop().epoch)
     if reset:
         known, state_since = {}, 0
     stated, state_seq = _stated(user_id, known, state_since, now_at)

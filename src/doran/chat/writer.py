@@ -1,9 +1,9 @@
 """The writer: one thread, one transaction for everything that queued while the last one committed.
 
-Every change chat makes goes through here: sends are grouped into a few statements, other changes
-run as jobs inside the same transaction, each in its own savepoint. Only after the commit, which
-the database has flushed, is anybody told. No timer: a lone message is committed at once, and
-under load the batches grow by themselves (figures in docs/adr/0003-group-commit.md).
+Every change chat makes goes through here. Sends and marks are grouped by kind into a few
+statements; any other change runs as a job inside the same transaction, in its own savepoint. Only
+after the commit, which the database has flushed, is anybody told. No timer: a lone message is
+committed at once, and under load the batches grow by themselves (docs/adr/0003-group-commit.md).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 
 from doran.contracts.errors import Problem
 from doran.kernel import faults, telemetry
@@ -41,31 +41,37 @@ class Outcome:
 Reply = Callable[[Outcome], None]
 
 
+class Work(Protocol):
+    """What waits for the writer. `reply` hears of it once, after the commit or the refusal."""
+
+    reply: Reply
+
+
 @dataclass(slots=True)
 class Job:
-    """A change that is not a send. `run` is called in the writer's transaction."""
+    """A change that is not grouped. `run` is called in the writer's transaction."""
 
     run: Callable[[], Outcome]
     reply: Reply
     fault_point: str = ""
 
 
-class Draft(Protocol):
-    """A send that waits. Only the storing function knows more of it."""
+class Store(Protocol):
+    """Writes work of one kind in the writer's transaction: outcomes in the order of the work.
 
-    reply: Reply
+    It may hope that nothing is there yet and let the database refuse (`IntegrityError`): then
+    everything is taken back and it is called again, `careful`, to look first.
+    """
 
-
-Store = Callable[[Sequence[Any]], list[Outcome]]
+    def __call__(self, work: Sequence[Any], *, careful: bool) -> list[Outcome]: ...
 
 
 @dataclass(slots=True)
 class Writer:
-    """`store` writes a batch of drafts inside the transaction; `tell` is called with each commit's
-    replies and deliveries, in commit order, on the event loop, or on the writer's own thread where
-    there is none."""
+    """`stores` write what can be grouped, by kind; `tell` is called with each commit's replies and
+    deliveries, in commit order, on the event loop, or on the writer's own thread where there is none."""
 
-    store: Store
+    stores: Mapping[type, Store]
     tell: Callable[[list[tuple[Reply, Outcome]]], None]
     loop: asyncio.AbstractEventLoop | None = None
     after_commit: Callable[[], None] = lambda: None
@@ -98,8 +104,8 @@ class Writer:
 
     # -- in ---------------------------------------------------------------------------------------
 
-    def submit(self, work: Any) -> None:
-        """Take a draft or a job; its `reply` is called once, after the commit or the refusal.
+    def submit(self, work: Work) -> None:
+        """Take work; from any thread.
 
         Raises `Problem("unavailable")` when too much waits already.
         """
@@ -153,35 +159,31 @@ class Writer:
             self.loop.call_soon_threadsafe(self.tell, told)
         self.after_commit()
 
-    def _written(self, batch: list[Any]) -> list[Outcome]:
+    def _written(self, batch: list[Any], *, careful: bool = False) -> list[Outcome]:
         """All in one transaction; if the database refuses, each alone, so that one cannot fail all."""
         try:
-            return self._in_transaction(batch)
-        except DatabaseError as wrong:
+            return self._in_transaction(batch, careful=careful)
+        except IntegrityError as wrong:
+            return self._each_alone(batch, wrong) if careful else self._written(batch, careful=True)
+        except Exception as wrong:
             connections[DATABASE].close_if_unusable_or_obsolete()
-            if len(batch) == 1:
-                return [Outcome(refusal=_refusal(wrong))]
-            return [outcome for work in batch for outcome in self._written([work])]
-        except Exception:
-            log.exception("the writer met an unexpected error")
-            if len(batch) == 1:
-                return [Outcome(refusal=Problem("internal_error"))]
-            return [outcome for work in batch for outcome in self._written([work])]
+            return self._each_alone(batch, wrong)
 
-    def _in_transaction(self, batch: list[Any]) -> list[Outcome]:
-        outcomes: dict[int, Outcome] = {}
-        drafts = [work for work in batch if type(work) is not Job]
+    def _each_alone(self, batch: list[Any], wrong: Exception) -> list[Outcome]:
+        if len(batch) == 1:
+            return [Outcome(refusal=_refusal(wrong))]
+        return [outcome for work in batch for outcome in self._written([work])]
+
+    def _in_transaction(self, batch: list[Any], *, careful: bool) -> list[Outcome]:
         faults.hit("send.before_transaction")
+        outcomes: dict[int, Outcome] = {}
         with transaction.atomic(using=DATABASE):
-            if drafts:
-                for draft, outcome in zip(drafts, self.store(drafts), strict=True):
-                    outcomes[id(draft)] = outcome
-            for work in batch:
-                if type(work) is Job:
-                    outcomes[id(work)] = _done(work)
-            if drafts:
-                faults.hit("send.before_commit")
-        return [outcomes[id(work)] for work in batch]
+            for kind, store in self.stores.items():
+                if work := [one for one in batch if type(one) is kind]:
+                    outcomes.update(zip(map(id, work), store(work, careful=careful), strict=True))
+            outcomes.update((id(one), _done(one)) for one in batch if type(one) is Job)
+            faults.hit("send.before_commit")
+        return [outcomes[id(one)] for one in batch]
 
 
 def _done(job: Job) -> Outcome:
@@ -214,7 +216,10 @@ def wait_for(submit: Callable[[Reply], None]) -> Any:
     return outcome.result
 
 
-def _refusal(wrong: DatabaseError) -> Problem:
-    log.error("the database refused a batch", extra={"error_class": type(wrong).__name__})
+def _refusal(wrong: Exception) -> Problem:
+    if not isinstance(wrong, DatabaseError):
+        log.error("the writer met an unexpected error", exc_info=wrong)
+        return Problem("internal_error")
+    log.error("the database refused a change", extra={"error_class": type(wrong).__name__})
     full = "full" in str(wrong).lower()
     return Problem("storage_full", retry_after=30) if full else Problem("unavailable", retry_after=1)
