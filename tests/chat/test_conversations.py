@@ -141,9 +141,7 @@ async def test_a_person_who_came_back_can_be_reached_again(play: Play, minji: Pe
 
 
 @pytest.mark.settings(queue=1000)
-async def test_two_hundred_who_create_one_pair_at_once_make_one_row(
-    play: Play, minji: Person, junho: Person
-) -> None:
+async def test_two_hundred_who_create_one_pair_at_once_make_one_row(play: Play, minji: Person, junho: Person) -> None:
     both = ((minji, junho), (junho, minji))
     answers = await asyncio.gather(*(start(me, participant_id=other.id) for _ in range(100) for me, other in both))
     assert sorted(answer.status for answer in answers) == [200] * 199 + [201]

@@ -171,7 +171,7 @@ class ConversationView(msgspec.Struct, frozen=True):
     messages: tuple[MessageView, ...] = ()
 
 
-class ChangesPage(msgspec.Struct, frozen=True, omit_defaults=True):
+class ChangesPage(msgspec.Struct, frozen=True):
     """Rows changed after a mark, in change order, each in its final state.
 
     `reset` is true when this store never issued the mark: throw away what you have and read anew.
@@ -302,7 +302,7 @@ class ConversationUpdated(ServerFrame, frozen=True, tag="conversation_updated"):
     conversation: ConversationView
 
 
-class Changes(ServerFrame, frozen=True, tag="changes", omit_defaults=True):
+class Changes(ServerFrame, frozen=True, tag="changes"):
     ref: str | int | None
     conversation_id: str
     results: tuple[MessageView, ...]

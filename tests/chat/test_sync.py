@@ -1,0 +1,251 @@
+"""Coming back: a device that was away ends up equal to one that was there, or is told to begin anew."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.cast import Mint, Person
+from tests.chat.conftest import Play
+from tests.chat.device import Device, fresh
+from tests.stage import awake, ground
+from tests.wire import refuses
+
+
+def changes(talk: str, since: int) -> str:
+    return f"/api/chat/conversations/{talk}/changes/?since={since}"
+
+
+# -- changes -------------------------------------------------------------------------------------------
+
+
+async def test_each_changed_row_comes_once_in_its_final_state(minji: Person, junho: Person, talk: str) -> None:
+    sent = [await minji.sends(talk, f"{number}") for number in range(1, 5)]
+    await minji.edits(sent[0], "하나")
+    await minji.edits(sent[0], "하나!")
+    await minji.deletes(sent[2])
+    found = await junho.gets(changes(talk, 0))
+    assert [(one["seq"], one["change_seq"], one["content"]) for one in found["results"]] == [
+        (2, 2, "2"), (4, 4, "4"), (1, 6, "하나!"), (3, 7, ""),
+    ]  # fmt: skip
+    assert (found["next_since"], found["has_more"], found["reset"]) == (7, False, False)
+    assert (await junho.gets(changes(talk, 6)))["results"] == found["results"][3:]
+    assert await junho.gets(changes(talk, 7)) == {"results": [], "next_since": 7, "has_more": False, "reset": False}
+
+
+async def test_a_mark_this_store_never_issued_is_answered_with_reset(minji: Person, talk: str) -> None:
+    await minji.sends(talk, "하나")
+    for never in (2, -1, 2**53):
+        answer = await minji.gets(changes(talk, never))
+        assert (answer["reset"], answer["results"]) == (True, [])
+    socket = await minji.opens(talk)
+    for never in (2, -1, 10**30):
+        socket.says(type="changes", since=never, ref=1)
+        answer = await socket.hears("changes")
+        assert (answer["reset"], answer["results"], answer["ref"]) == (True, [], 1)
+
+
+async def test_changes_come_in_pages_that_end(minji: Person, talk: str) -> None:
+    socket = await minji.opens(talk)
+    for number in range(230):
+        socket.says(type="chat_message", content=f"{number}")
+    for _ in range(230):
+        await socket.hears("ack")
+    since, met, pages, more = 0, [], 0, True
+    while more:
+        page = await minji.gets(changes(talk, since))
+        met += [one["seq"] for one in page["results"]]
+        since, more, pages = page["next_since"], page["has_more"], pages + 1
+    assert (met, pages) == (list(range(1, 231)), 3)
+
+
+async def test_a_socket_answers_as_rest_does(minji: Person, talk: str) -> None:
+    await minji.sends(talk, "하나")
+    for socket, named in ((await minji.opens(talk), {}), (await minji.opens(), {"conversation_id": talk})):
+        socket.says(type="changes", since=0, ref=5, **named)
+        answer = await socket.hears("changes")
+        by_rest = await minji.gets(changes(talk, 0))
+        assert answer == {**by_rest, "type": "changes", "ref": 5, "conversation_id": talk}
+        device = {"known": {talk: 0}, "epoch": (await minji.syncs())["epoch"]}
+        socket.says(type="sync", ref="s", **device)
+        assert await socket.hears("sync") == {**(await minji.syncs(**device)), "type": "sync", "ref": "s"}
+
+
+# -- sync ----------------------------------------------------------------------------------------------
+
+
+async def test_only_what_differs_comes(play: Play, minji: Person, junho: Person, sora: Person, talk: str) -> None:
+    other = await minji.starts(sora)
+    await minji.sends(talk, "하나")
+    device = Device(minji)
+    await device.catches_up()
+    assert set(device.known) == {talk, other}
+    again = await minji.syncs(epoch=device.epoch, known=device.known, state_since=device.state_since)
+    assert (again["conversations"], again["has_more"], again["reset"]) == ([], False, False)
+    await sora.sends(other, "둘")
+    again = await minji.syncs(epoch=device.epoch, known=device.known, state_since=device.state_since)
+    assert [one["id"] for one in again["conversations"]] == [other]
+    assert [one["content"] for one in again["conversations"][0]["changes"]["results"]] == ["둘"]
+
+
+async def test_what_is_not_mine_is_not_there(play: Play, sora: Person, talk: str) -> None:
+    answer = await sora.syncs(known={talk: 0, "x": 3, "": 0})
+    assert answer["conversations"] == []
+
+
+async def test_a_device_of_another_timeline_begins_anew(play: Play, minji: Person, talk: str) -> None:
+    await minji.sends(talk, "하나")
+    for lost in (
+        {"epoch": "another", "known": {talk: 1}}, {"epoch": "another", "known": {}}, {"known": {talk: 1}, "epoch": ""},
+        {"epoch": play.rows("store")[0]["epoch"], "known": {talk: 1}, "state_since": 99},
+    ):  # fmt: skip
+        answer = await minji.syncs(**lost)
+        assert (answer["reset"], [one["id"] for one in answer["conversations"]]) == (True, [talk])
+        assert [one["content"] for one in answer["conversations"][0]["changes"]["results"]] == ["하나"]
+
+
+async def test_who_knows_things_but_not_of_which_timeline_begins_anew(play: Play, minji: Person, talk: str) -> None:
+    """A number alone could be of a timeline that was lost."""
+    await minji.sends(talk, "하나")
+    answer = await minji.syncs(known={talk: 1})
+    assert (answer["reset"], len(answer["conversations"])) == (True, 1)
+    assert (await minji.syncs())["reset"] is False
+
+
+async def test_a_conversation_ahead_of_this_store_is_reset_alone(
+    play: Play, minji: Person, sora: Person, talk: str
+) -> None:
+    other = await minji.starts(sora)
+    await minji.sends(talk, "하나")
+    await minji.sends(other, "둘")
+    epoch = play.rows("store")[0]["epoch"]
+    answer = await minji.syncs(epoch=epoch, known={talk: 40, other: 0})
+    found = {one["id"]: one["changes"] for one in answer["conversations"]}
+    assert (answer["reset"], found[talk]["reset"], found[other]["reset"]) == (False, True, False)
+
+
+async def test_a_store_that_was_replaced_resets_its_devices() -> None:
+    mint = Mint()
+    async with ground(services=("chat",)) as config:
+        async with awake(config, own_keys=mint.published) as house:
+            play = Play(house, mint)
+            minji, junho = await play.person("민지"), await play.person("준호")
+            talk = await minji.starts(junho)
+            await minji.sends(talk, "하나")
+            device = Device(minji)
+            await device.catches_up()
+        database = sqlite3.connect(f"{config.data}/chat.sqlite3")
+        with database:
+            database.execute("UPDATE chat_store SET epoch = 'restored'")
+        database.close()
+        async with awake(config, own_keys=mint.published) as house:
+            minji.app = house.app
+            assert (await (await minji.connects()).hears("ready"))["epoch"] == "restored"
+            answer = await minji.syncs(epoch=device.epoch, known=device.known, state_since=device.state_since)
+            assert (answer["reset"], answer["epoch"]) == (True, "restored")
+
+
+async def test_more_conversations_than_fit_come_in_rounds_that_end(play: Play, minji: Person) -> None:
+    friends = [await play.person(f"{number}") for number in range(57)]
+    talks = [await friend.starts(minji) for friend in friends]
+    for friend, talk in zip(friends, talks, strict=True):
+        await friend.sends(talk, "안녕")
+    device, away = Device(minji), Device(minji)
+    await device.catches_up()
+    await away.catches_up()
+    assert (len(device.conversations), device.rounds) == (57, 2)
+    for talk in talks:
+        await minji.changes(talk, archived=True)
+    for friend, talk in zip(friends[:30], talks[:30], strict=True):
+        await friend.sends(talk, "또")
+    await minji.changes(talks[0], draft="끝")
+    await away.catches_up()
+    assert away.rounds <= 5
+    assert away.view() == await fresh(minji)
+
+
+async def test_too_much_knowledge_is_refused(minji: Person) -> None:
+    answer = await minji.asks("POST", "/api/chat/sync/", {"known": {f"{number}": 0 for number in range(10_001)}})
+    refuses(answer, 422, "validation_failed", "known")
+
+
+# -- any story at all ----------------------------------------------------------------------------------
+
+WHO = st.sampled_from(["minji", "junho"])
+NUMBER = st.integers(1, 12)
+STEP = st.one_of(
+    st.tuples(st.just("sends"), WHO, st.booleans()),
+    st.tuples(st.just("edits"), WHO, NUMBER),
+    st.tuples(st.just("deletes"), WHO, NUMBER),
+    st.tuples(st.just("hides"), WHO, NUMBER),
+    st.tuples(st.just("reads"), WHO, NUMBER),
+    st.tuples(st.just("gets"), WHO, NUMBER),
+    st.tuples(st.just("keeps"), WHO, st.sampled_from(
+        [{"archived": True}, {"archived": False}, {"marked_unread": True}, {"draft": "쓰다"}, {"pinned": True}])),
+    st.tuples(st.just("clears"), WHO, NUMBER),
+    st.tuples(st.just("blocks"), WHO, st.booleans()),
+    st.tuples(st.just("comes back"), WHO, st.none()),
+)  # fmt: skip
+
+
+class Story:
+    """Two people who do things, each with a device that is there and one that is away."""
+
+    def __init__(self, play: Play, people: dict[str, Person], talk: str) -> None:
+        self.play, self.people, self.talk = play, people, talk
+        self.away = {name: Device(person) for name, person in people.items()}
+        self.there = {name: Device(person) for name, person in people.items()}
+
+    async def step(self, what: str, who: str, how: Any) -> None:
+        person, other = self.people[who], self.people["junho" if who == "minji" else "minji"]
+        message = {"id": self.message(how)} if type(how) is int else {}
+        if what == "sends":
+            await person.tries_to_send(self.talk, f"{who} sagt", reply_to=self.message(1) if how else None)
+        elif what == "edits":
+            await person.edits(message, f"{who} 고침")
+        elif what in ("deletes", "hides"):
+            await person.deletes(message, scope="everyone" if what == "deletes" else "me")
+        elif what in ("reads", "gets"):
+            status = "read" if what == "reads" else "delivered"
+            await person.asks("POST", f"/api/chat/messages/{message['id']}/{status}/", {})
+        elif what in ("keeps", "clears"):
+            state = how if what == "keeps" else {"hidden_before_seq": how}
+            await person.asks("PATCH", f"/api/chat/conversations/{self.talk}/", state)
+        elif what == "blocks":
+            await (self.play.blocks(person, other) if how else self.play.unblocks(person, other))
+        else:
+            await self.away[who].catches_up()
+
+    def message(self, seq: int) -> str:
+        """The id of the message with this seq, or of none."""
+        found = self.play.rows("message", f"conversation_id = '{self.talk.replace('-', '')}' AND seq = {seq}")
+        digits = found[0]["id"] if found else "0" * 32
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(steps=st.lists(STEP, min_size=1, max_size=20))
+def test_after_any_story_all_devices_agree(steps: list[tuple[str, str, Any]]) -> None:
+    """A device that was there, one that was away, and a new one that reads everything: all the same."""
+    asyncio.run(told(steps))
+
+
+async def told(steps: list[tuple[str, str, Any]]) -> None:
+    mint = Mint()
+    async with ground(services=("chat",)) as config, awake(config, own_keys=mint.published) as house:
+        play = Play(house, mint)
+        people = {name: await play.person(name) for name in ("minji", "junho")}
+        sockets = {name: await person.opens() for name, person in people.items()}
+        story = Story(play, people, await people["minji"].starts(people["junho"]))
+        for step in steps:
+            await story.step(*step)
+        for name, person in people.items():
+            expected = await fresh(person)
+            await story.there[name].hears(sockets[name])
+            await story.away[name].catches_up()
+            assert story.there[name].view() == expected
+            assert story.away[name].view() == expected
