@@ -353,6 +353,14 @@ def test_no_forgery_is_believed(name: str, verifier: Verifier, ours: Issuer) -> 
     assert ours.asked <= asked + 1  # the first fetch of all; a forgery causes no other
 
 
+@pytest.mark.parametrize("alg", ["none", "HS256", "ES384", "RS256", "nonsense"])
+def test_an_algorithm_that_is_not_ours_is_not_worth_a_look_at_the_keys(
+    alg: str, verifier: Verifier, ours: Issuer
+) -> None:
+    assert "algorithm" in refusal(verifier, ours.token(ours.header(alg=alg)))
+    assert ours.asked == 0
+
+
 @pytest.mark.parametrize("member", ["jku", "x5u"])
 def test_no_address_in_a_token_is_ever_visited(member: str, verifier: Verifier, ours: Issuer) -> None:
     evil = Issuer(OURS)
@@ -768,6 +776,7 @@ def lying_servers() -> dict[str, Callable[[BaseHTTPRequestHandler], None]]:
         "error": lambda page: _send(page, good, 500),
         "not found": lambda page: _send(page, good, 404),
         "empty": lambda page: _send(page, b"", 204),
+        "a byte more than 64 KiB": lambda page: _send(page, good + b" " * (MAX_BYTES + 1 - len(good))),
         "endless": endless,
         "drips its body": drips,
         "drips its headers": drips_headers,
