@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
+import uuid
 from collections.abc import Generator
 from typing import Any
 
@@ -53,6 +55,14 @@ def pytest_configure() -> None:
     socket.socket.connect = connect  # type: ignore[method-assign, assignment]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = getaddrinfo
+
+
+_UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """A fresh id in a test's name would differ between the processes that share the tests."""
+    return argname if isinstance(val, str | uuid.UUID) and _UUID.search(str(val)) else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
