@@ -86,6 +86,7 @@ class Connection:
         "_outbound",
         "_rate",
         "_reading",
+        "_shown",
         "_strikes",
         "_wire",
         "conversation_id",
@@ -109,6 +110,7 @@ class Connection:
         self._wire = wire
         self._gateway = gateway
         self._held: list[Delivery] | None = None
+        self._shown = 0
         self._strikes = 0
         self._ending: int | None = None
         self._reading: asyncio.Task[Any] | None = None
@@ -127,11 +129,14 @@ class Connection:
         return self.conversation_id is None or self.conversation_id == delivery.conversation_id
 
     def take(self, delivery: Delivery) -> None:
-        """Something live: now, or after the history that is just being read."""
-        if self._held is None:
-            self._outbound.offer(delivery.text)
-        else:
+        """Something live: now, or after the history that is just being read.
+
+        A commit is seen by a reader before it is told here, so what the history showed can still come.
+        """
+        if self._held is not None:
             self._held.append(delivery)
+        elif delivery.change_seq == 0 or delivery.change_seq > self._shown:
+            self._outbound.offer(delivery.text)
 
     def end(self, code: int) -> None:
         """Close with this code as soon as what waits is written."""
@@ -231,10 +236,10 @@ class Connection:
         """Live from here: what came meanwhile follows the history, less what the history shows."""
         held, self._held = self._held or [], None
         if history is not None:
+            self._shown = history.change_seq
             self._outbound.offer(history.text)
         for delivery in held:
-            if history is None or delivery.change_seq == 0 or delivery.change_seq > history.change_seq:
-                self._outbound.offer(delivery.text)
+            self.take(delivery)
 
     async def _next(self) -> str | None:
         """The next frame, or None for one that is not text."""
