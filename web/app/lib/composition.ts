@@ -18,7 +18,6 @@ export interface KeyLike {
   readonly ctrlKey: boolean;
   readonly altKey: boolean;
   readonly metaKey: boolean;
-  readonly repeat: boolean;
 }
 
 export interface InputLike {
@@ -44,7 +43,7 @@ export class EnterGate {
     if (event.key !== "Enter") return "pass";
     this.#shift = event.shiftKey || event.altKey;
     if (this.#composing || event.isComposing || event.keyCode === COMPOSING_KEY) return "pass";
-    if (this.#shift || event.repeat) return "pass";
+    if (this.#shift) return "pass";
     return "send";
   }
 

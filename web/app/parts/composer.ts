@@ -27,6 +27,7 @@ export class DoranComposer extends Piece {
   readonly #gate = new EnterGate();
   #draftTimer: ReturnType<typeof setTimeout> | undefined;
   #savedDraft = "";
+  #saving = false;
   #setAside = "";
 
   constructor() {
@@ -162,11 +163,15 @@ export class DoranComposer extends Piece {
   }
 
   async #saveEdit(message: Message, content: string): Promise<void> {
+    if (this.#saving) return;
+    this.#saving = true;
     try {
       if (content !== message.content) await this.client.edit(message, content);
       if (this.editing === message) this.#done();
     } catch (error) {
       this.notify(problemText(error instanceof DoranError ? error.code : "unknown"));
+    } finally {
+      this.#saving = false;
     }
   }
 

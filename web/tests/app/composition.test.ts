@@ -2,7 +2,7 @@
 /** Enter in the real composer, with the events in the order each browser fires them: what is visible goes out, once. */
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { DoranClient, Thread } from "../../client/index.ts";
+import type { DoranClient, Message, Thread } from "../../client/index.ts";
 import { use } from "../../app/lib/piece.ts";
 import { DoranComposer } from "../../app/parts/composer.ts";
 
@@ -221,8 +221,26 @@ test("the button with nothing open sends once", async () => {
   expect(texts()).toEqual(["안녕"]);
 });
 
+test("an Enter that says it is composing is believed, even if nobody saw the composition begin", () => {
+  type("안녕");
+  key("Enter", { keyCode: 13, isComposing: true });
+  expect(texts()).toEqual([]);
+});
+
+test("an edit is saved once, however often Enter is pressed", async () => {
+  const edit = vi.fn(() => new Promise<void>((wake) => setTimeout(wake, 5)));
+  use({ userId: "minji", send, edit, typing: vi.fn(), changeState: vi.fn(async () => undefined) } as unknown as DoranClient);
+  composer.editing = { id: "one", sender_id: "minji", content: "안녕" } as Message;
+  await composer.updateComplete;
+  type("하세요");
+  for (let press = 0; press < 4; press++) enter({ repeat: press > 0 });
+  expect(edit.mock.calls).toEqual([[composer.editing, "안녕하세요"]]);
+  expect(texts()).toEqual([]);
+});
+
 test("the box is never emptied or rewritten while composing", async () => {
-  compose("안", "녕");
+  compose("안", "녀");
+  box.value = "안녕";
   composer.requestUpdate();
   await composer.updateComplete;
   key("Enter", { keyCode: 229, isComposing: true });

@@ -189,7 +189,32 @@ describe("marks", () => {
     expect(client.conversation(TALK)!.unread).toBe(0);
   });
 
-  test("a mark lost with the line is said again on the next one", async () => {
+  test("a mark that was said, but that the server never heard, is said again", async () => {
+    const client = minji(server);
+    const first = await online(server, client, [line([message(1), message(2)])]);
+    client.markRead(TALK, 2);
+    await pass(100);
+    expect(first.last("mark_as_read")["up_to_seq"]).toBe(2);
+    first.drop(1006);
+    await pass(1_000);
+    const second = await comeOnline(server, []);
+    await pass(100);
+    expect(second.last("mark_as_read")["up_to_seq"]).toBe(2);
+  });
+
+  test("an older summary takes no mark back", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(1)])]);
+    socket.hear({ type: "message_read", conversation_id: TALK, user_id: JUNHO, up_to_seq: 1, message_id: null, timestamp: "" });
+    socket.hear({ type: "message_read", conversation_id: TALK, user_id: MINJI, up_to_seq: 1, message_id: null, timestamp: "" });
+    socket.hear({ type: "conversation_updated", conversation_id: TALK, conversation: talk(1, { is_active: false }) });
+    const thread = client.conversation(TALK)!;
+    expect(thread.isActive).toBe(false);
+    expect(thread.peer.last_read_seq).toBe(1);
+    expect(thread.unread).toBe(0);
+  });
+
+  test("a mark made without a line is said when it is back", async () => {
     const client = minji(server);
     const first = await online(server, client, [line([message(1), message(2)])]);
     first.drop(1006);
@@ -230,6 +255,25 @@ describe("history", () => {
     expect(seqs(thread.timeline.messages)).toEqual([1, 2, 3, 4]);
     expect(thread.complete).toBe(true);
     expect(await client.loadOlder(TALK)).toBe(false);
+  });
+
+  test("a page asked for before everything was read anew is not mixed in", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(3), message(4)])]);
+    let answer: (body: unknown) => void = () => undefined;
+    const slow = new Promise((resolve) => {
+      answer = resolve;
+    });
+    vi.spyOn(client.rest, "messages").mockReturnValue(slow as ReturnType<typeof client.rest.messages>);
+    const asked = client.loadOlder(TALK);
+    server.routes.set(`GET /api/chat/conversations/${TALK}/`, () => ({ body: talk(9, { messages: [message(9)] }) }));
+    socket.hear(live(message(6)));
+    await pass(300);
+    socket.hear({ type: "changes", ref: socket.last("changes")["ref"], conversation_id: TALK, results: [], next_since: 0, has_more: false, reset: true });
+    await pass();
+    answer({ results: [message(2), message(1)], next: null, previous: null });
+    await asked;
+    expect(seqs(client.conversation(TALK)!.timeline.messages)).toEqual([9]);
   });
 
   test("a change of a row not held is left for when one scrolls there", async () => {

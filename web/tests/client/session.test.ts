@@ -113,6 +113,17 @@ test("an answer lost on the way is asked for again under the same key", async ()
   expect(keys[1]).toBe(keys[0]);
 });
 
+test("without a network ten calls wait for the same three tries", async () => {
+  const client = minji(server);
+  await client.logIn("minji", "조용한 바다");
+  server.routes.set("POST /api/core/tokens/refresh/", () => "no network");
+  vi.setSystemTime(Date.now() + 3_600_000);
+  const asked = Promise.allSettled(Array.from({ length: 10 }, () => client.rest.me()));
+  await pass(3_000);
+  expect((await asked).every(({ status }) => status === "rejected")).toBe(true);
+  expect(server.called("POST", "/api/core/tokens/refresh/")).toBe(3);
+});
+
 test("without a network the session is kept, and tried again later", async () => {
   const storage = new MemoryStorage();
   const client = minji(server, { storage });
