@@ -22,6 +22,7 @@ from doran.verify.judge import Verdict, judge
 from doran.verify.nemesis import Nemesis, Server
 from doran.verify.run import Campaign, Plan
 from doran.verify.side import search
+from doran.verify.stream import heard
 
 STORES = ("core", "chat", "ai")
 
@@ -80,10 +81,10 @@ def keep_events(data: Path) -> None:
     with contextlib.closing(sqlite3.connect(data / "chat.sqlite3", timeout=20)) as chat:
         chat.executescript(
             """
-            CREATE TABLE kept_event (n INTEGER PRIMARY KEY, event_id, event_type, key, data);
+            CREATE TABLE kept_event (n INTEGER PRIMARY KEY, event_id, event_type, data);
             CREATE TRIGGER keep_event AFTER DELETE ON chat_outbox BEGIN
-                INSERT INTO kept_event (event_id, event_type, key, data)
-                VALUES (old.event_id, old.event_type, old.key, old.data);
+                INSERT INTO kept_event (event_id, event_type, data)
+                VALUES (old.event_id, old.event_type, old.data);
             END;
             """
         )
@@ -92,19 +93,12 @@ def keep_events(data: Path) -> None:
 def kept_events(data: Path) -> list[Heard]:
     """What was published, in its order."""
     with contextlib.closing(sqlite3.connect(data / "chat.sqlite3", timeout=20)) as chat:
-        rows = chat.execute("SELECT event_id, event_type, key, data FROM kept_event ORDER BY n").fetchall()
+        rows = chat.execute("SELECT event_id, event_type, data FROM kept_event ORDER BY n").fetchall()
     return [_heard(*row) for row in rows]
 
 
-def _heard(event_id: str, event_type: str, key: str, data: str) -> Heard:
-    facts = msgspec.json.decode(data)
-    return Heard(
-        event_id=event_id,
-        event_type=event_type,
-        conversation=key,
-        message_id=facts.get("message_id", ""),
-        seq=facts.get("seq", 0),
-    )
+def _heard(event_id: str, event_type: str, data: str) -> Heard:
+    return heard({"event_id": event_id, "event_type": event_type, "data": msgspec.json.decode(data)})
 
 
 def damage(data: Path) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doran.verify.cli import free_port, main
-from doran.verify.history import Holds, Operation, Send
+from doran.verify.history import Heard, Holds, Operation, Send
 from doran.verify.rules import RULES
 from tests.verify.people import spend, write
 
@@ -58,6 +58,29 @@ def test_a_file_that_is_no_history(tmp_path: Path, content: str | None, capsys: 
         file.write_text(content)
     assert main(["judge", str(file)]) == 2
     assert "run.jsonl" in capsys.readouterr().err
+
+
+def test_a_recorded_stream_is_judged_with_the_run(tmp_path: Path, clean_run: list[Operation], capsys: Capture) -> None:
+    write(tmp_path / "run.jsonl", [one for one in clean_run if not isinstance(one, Heard)])
+    told = [_envelope(one) for one in clean_run if isinstance(one, Heard)]
+    stream = tmp_path / "events.jsonl"
+    stream.write_text("\n".join(told))
+    assert main(["judge", "--events", str(stream), str(tmp_path / "run.jsonl")]) == 0
+    stream.write_text("\n".join(told[1:]))
+    assert main(["judge", "--events", str(stream), str(tmp_path / "run.jsonl")]) == 1
+    assert "EVENT-set" in capsys.readouterr().out
+
+
+def _envelope(event: Heard) -> str:
+    facts = {"conversation_id": event.conversation, "message_id": event.message_id, "seq": event.seq}
+    return json.dumps({"event_id": event.event_id, "event_type": event.event_type, "data": facts})
+
+
+def test_a_stream_that_is_none(tmp_path: Path, clean_run: list[Operation], capsys: Capture) -> None:
+    write(tmp_path / "run.jsonl", clean_run)
+    (tmp_path / "events.jsonl").write_text('{"data": 1}\n')
+    assert main(["judge", "--events", str(tmp_path / "events.jsonl"), str(tmp_path / "run.jsonl")]) == 2
+    assert "line 1 of events.jsonl" in capsys.readouterr().err
 
 
 def test_nobody_at_the_address(capsys: Capture) -> None:

@@ -22,6 +22,10 @@ from doran.verify.nemesis import Nemesis, NeverReady, Server
 from doran.verify.rules import RULES
 from doran.verify.run import Campaign, Plan
 from doran.verify.side import search
+from doran.verify.stream import events
+
+EVENTS_FROM = 1_000_000_000
+"""Numbers of operations that come from an event stream instead of the history."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         print("doran verify: the server does not answer", file=sys.stderr)
     except (asyncio.CancelledError, KeyboardInterrupt):
         print("doran verify: stopped", file=sys.stderr)
-    except (Refused, NeverReady, OSError) as reason:
+    except (Refused, NeverReady, BadHistory, OSError) as reason:
         print(f"doran verify: {reason}", file=sys.stderr)
     return report.UNABLE
 
@@ -50,10 +54,18 @@ def _print_rules() -> int:
 
 def _judge_file(wanted: argparse.Namespace) -> int:
     try:
-        return _pronounce(read(wanted.file), as_json=wanted.json)
+        return _pronounce([*read(wanted.file), *_heard(wanted)], as_json=wanted.json)
     except (BadHistory, OSError) as reason:
         print(f"doran verify: {reason}", file=sys.stderr)
         return report.UNABLE
+
+
+def _heard(wanted: argparse.Namespace) -> list[Operation]:
+    """The events of a recorded stream, numbered on from where a history would end."""
+    told = [] if wanted.events is None else list(events(wanted.events))
+    for number, event in enumerate(told):
+        event.n = EVENTS_FROM + number
+    return [*told]
 
 
 def _pronounce(operations: list[Operation], *, as_json: bool) -> int:
@@ -71,7 +83,8 @@ async def _verify(wanted: argparse.Namespace) -> int:
             await _live_through(wanted, recorder, Path(scratch))
         finally:
             recorder.close()
-        return _pronounce(in_order(recorder.operations.values()), as_json=wanted.json)
+        operations = in_order(recorder.operations.values())
+        return _pronounce([*operations, *_heard(wanted)], as_json=wanted.json)
 
 
 def _leave_nothing_running() -> None:
@@ -134,6 +147,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+EVENTS = "event envelopes that a consumer recorded meanwhile, one JSON object a line"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="doran verify",
@@ -153,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--think", type=float, default=0.08, help="mean seconds between two deeds of a device")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--history", type=Path, help="write every operation to this JSONL file")
+    parser.add_argument("--events", type=Path, help=EVENTS)
     parser.add_argument("--log", type=Path, help="where the server's output goes, with --command")
     parser.add_argument(
         "--points",
@@ -176,7 +193,8 @@ def _at_least(least: int):  # type: ignore[no-untyped-def]
 
 
 def _judge_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="doran verify judge")
-    parser.add_argument("file", type=Path)
+    parser = argparse.ArgumentParser(prog="doran verify judge", description="Judge a recorded run.")
+    parser.add_argument("file", type=Path, help="a history that --history wrote")
+    parser.add_argument("--events", type=Path, help=EVENTS)
     parser.add_argument("--json", action="store_true", help="the verdict as JSON")
     return parser
