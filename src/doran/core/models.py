@@ -45,7 +45,7 @@ class AuthToken(models.Model):
     """One log-in: a session and the one refresh token that is good for it now.
 
     Tokens are stored as SHA-256 only. `generation` counts refreshes, so that an older token of the
-    session is known again without keeping it. `previous_digest`, `retry_digest` and `salt` serve
+    session is known again without keeping it. `retry_digest` and `salt` serve
     one retry of a refresh whose answer was lost (docs/adr/0006-tokens-and-keys.md).
     `address_tag` is a keyed hash of where the person logged in from.
     """
@@ -56,7 +56,6 @@ class AuthToken(models.Model):
     address_tag = models.CharField(max_length=32)
     generation = models.PositiveIntegerField(default=1)
     digest = models.BinaryField(max_length=32)
-    previous_digest = models.BinaryField(max_length=32, null=True)
     retry_digest = models.BinaryField(max_length=32, null=True)
     salt = models.BinaryField(max_length=32)
     created_at = models.DateTimeField()

@@ -180,7 +180,7 @@ def _exchange(session: AuthToken, shown: _Shown, retry_key: str | None) -> _Show
 def _rotate(session: AuthToken, shown: _Shown, retry_key: str | None) -> _Shown:
     session.salt = os.urandom(_SECRET_BYTES)
     successor = _successor(session, shown)
-    session.previous_digest, session.digest = shown.digest, successor.digest
+    session.digest = successor.digest
     session.retry_digest = None if retry_key is None else _named(retry_key)
     session.generation = successor.generation
     session.last_used_at = clock.now()
@@ -200,8 +200,6 @@ def _successor(session: AuthToken, shown: _Shown) -> _Shown:
 def _is_retry(session: AuthToken, shown: _Shown, retry_key: str | None) -> bool:
     return (
         retry_key is not None
-        and shown.generation == session.generation - 1
-        and _same(session.previous_digest, shown.digest)
         and _same(session.retry_digest, _named(retry_key))
         and clock.now() - session.last_used_at <= RETRY
         and _same(session.digest, _successor(session, shown).digest)

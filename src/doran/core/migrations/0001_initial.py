@@ -135,7 +135,6 @@ class Migration(migrations.Migration):
                 ("address_tag", models.CharField(max_length=32)),
                 ("generation", models.PositiveIntegerField(default=1)),
                 ("digest", models.BinaryField(max_length=32)),
-                ("previous_digest", models.BinaryField(max_length=32, null=True)),
                 ("retry_digest", models.BinaryField(max_length=32, null=True)),
                 ("salt", models.BinaryField(max_length=32)),
                 ("created_at", models.DateTimeField()),
