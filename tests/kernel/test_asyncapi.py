@@ -85,6 +85,12 @@ def test_each_frame_of_the_server_is_said_at_one_door_at_least() -> None:
     assert person - conversation == {"conversation_created", "conversation_updated"}
 
 
+@pytest.mark.parametrize("door", ["conversation", "person"])
+def test_a_door_lists_exactly_what_is_said_there(door: str) -> None:
+    listed = {pointed_at(message["$ref"])["name"] for message in DOCUMENT["channels"][door]["messages"].values()}
+    assert listed == said_on(door, "receive") | said_on(door, "send")
+
+
 def test_the_doors_have_the_addresses_of_the_contract() -> None:
     channels = DOCUMENT["channels"]
     assert channels["conversation"]["address"] == "/ws/chat/{conversation_id}/"

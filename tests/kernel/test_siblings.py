@@ -116,7 +116,7 @@ def test_nobody_is_told_a_token_that_was_not_given(neighbour: Neighbour) -> None
         (200, b'{"id": "minji"', {}),
         (500, b"{}", {}),
         (503, b"{}", {}),
-        (302, b"", {"Location": "http://127.0.0.1:9/"}),
+        (302, b"", {"Location": "/api/core/elsewhere/"}),
         (200, json.dumps("x" * 2_000_000).encode(), {}),
     ],
     ids=["not json", "half a body", "broken", "busy", "sent elsewhere", "endless"],

@@ -113,6 +113,13 @@ def test_a_foreign_library_shows_its_template_and_none_of_its_values(written: Li
     assert "비밀" not in line
 
 
+def test_of_a_foreign_report_only_the_first_line_is_shown(written: Lines) -> None:
+    THEIRS.error("Task exception was never retrieved\nfuture: <Task exception=KeyError('비밀')>")
+    [line] = written()
+    assert "never retrieved" in line
+    assert "비밀" not in line
+
+
 def test_an_exception_is_shown_by_class_and_place(written: Lines) -> None:
     try:
         raise KeyError("비밀")
@@ -227,7 +234,12 @@ def test_deliveries_are_observed_together() -> None:
     assert moved("doran_message_delivery_seconds_sum", deliver) == pytest.approx(1.2)
 
 
+def test_what_is_exactly_at_a_bound_is_within_it() -> None:
+    assert moved("doran_message_delivery_seconds_bucket", lambda: telemetry.delivered(1, 0.05), le="0.05") == 1
+
+
 def test_observations_of_many_threads_all_count() -> None:
+
     def observe() -> None:
         for _ in range(1000):
             telemetry.delivered(2, 0.001)
