@@ -61,8 +61,8 @@ class Opening:
             open_conversation=self._history,
             epoch=lambda: "epoch",
         )
-        self.socket = Connection(self.screen, gateway, conversation_id="conversation")
-        self._life = asyncio.create_task(self.socket.live("token"))
+        self.socket = Connection(self.screen, gateway, conversation_id="conversation", token="token")
+        self._life = asyncio.create_task(self.socket.live())
 
     async def _verify(self, token: str) -> Principal:
         return MINJI

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from doran.chat import conversations, members, messages, receipts, sync
+from doran.chat import conversations, history, members, messages, receipts, sight, sync
 from doran.chat.conversations import Side
 from doran.chat.members import StateChange
 from doran.chat.people import Asker
 from doran.chat.receipts import Status
 from doran.chat.shop import shop
+from doran.chat.sight import Sight
 from doran.contracts.errors import Problem, invalid
 from doran.contracts.frames import ChangesPage, ConversationView, MessageType, MessageView, ReceiptView, SyncAnswer
 from doran.kernel.auth import bearer
@@ -114,7 +115,7 @@ class OneConversation(Api):
 
 
 def _detail(side: Side) -> ConversationView:
-    shown = messages.newest(side, SHOWN_AT_FIRST)
+    shown = history.newest(sight.of(side), SHOWN_AT_FIRST)
     return msgspec.structs.replace(conversations.summary(side), messages=tuple(shown))
 
 
@@ -133,21 +134,21 @@ class Messages(Api):
     @offers()
     def get(self, parsed_query: Query[MessagesQuery]) -> Page[MessageView]:
         """Messages, newest first: by page number, or before or after a seq."""
-        side = conversations.for_member(self.kwargs["conversation_id"], self.principal.user_id)
+        seen = sight.sight(self.kwargs["conversation_id"], self.principal.user_id)
         if parsed_query.before_seq is not None or parsed_query.after_seq is not None:
-            return self._beside(side, parsed_query)
-        found, count = messages.page(side, number=parsed_query.page, size=parsed_query.page_size)
-        return self.page(found, count=count, **_neighbours(parsed_query, count))
+            return self._beside(seen, parsed_query)
+        found = history.page(seen, number=parsed_query.page, size=parsed_query.page_size)
+        return self.page(found, count=seen.count, **_neighbours(parsed_query, seen.count))
 
-    def _beside(self, side: Side, wanted: MessagesQuery) -> Page[MessageView]:
+    def _beside(self, seen: Sight, wanted: MessagesQuery) -> Page[MessageView]:
         if wanted.before_seq is not None and wanted.after_seq is not None:
             raise invalid("before_seq", "Either before_seq or after_seq.")
-        first, last = max(1, side.me.hidden_before_seq), side.conversation.last_seq
+        first, last = seen.first_seq, seen.last_seq
         low, high = _window(wanted, first, last)
-        found = messages.between(side, low=low, high=high)[::-1]
+        found = history.between(seen, low=low, high=high)[::-1]
         older = {"before_seq": low, "after_seq": None} if low > first and high >= low else None
         newer = {"after_seq": high, "before_seq": None} if high < last and high >= low else None
-        return self.page(found, count=max(0, last - first + 1), next=older, previous=newer)
+        return self.page(found, count=seen.count, next=older, previous=newer)
 
 
 def _window(wanted: MessagesQuery, first: int, last: int) -> tuple[int, int]:
@@ -249,8 +250,8 @@ class Changes(Api):
     @offers()
     def get(self, parsed_query: Query[ChangesQuery]) -> ChangesPage:
         """What changed in a conversation after a mark, each row in its final state."""
-        side = conversations.for_member(self.kwargs["conversation_id"], self.principal.user_id)
-        return sync.changes(side, since=parsed_query.since)
+        seen = sight.sight(self.kwargs["conversation_id"], self.principal.user_id)
+        return sync.changes(seen, since=parsed_query.since)
 
 
 class Sync(Api):

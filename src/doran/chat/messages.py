@@ -1,4 +1,4 @@
-"""Messages: the one door for sending, editing, deleting and reading them.
+"""Messages: the one door for sending, editing and deleting them.
 
 REST, sockets, the assistant, the schedule and the demo all come through here.
 """
@@ -13,19 +13,18 @@ import msgspec
 
 from doran.chat import content as texts
 from doran.chat import conversations, people
-from doran.chat import statements as sql
 from doran.chat.conversations import Side
 from doran.chat.models import CLIENT_MESSAGE_ID_LENGTH, HiddenMessage, Message, Outbox
 from doran.chat.shop import shop
 from doran.chat.storing import Draft, Sent
-from doran.chat.views import message_columns, message_view, one_message
+from doran.chat.views import one_message
 from doran.chat.writer import DATABASE, Outcome, Reply, wait_for
 from doran.contracts import events, frames
 from doran.contracts.errors import Problem, invalid
 from doran.kernel import clock, faults, telemetry
 from doran.realtime.hub import Delivery
 
-__all__ = ["Sent", "delete", "edit", "find", "page", "send", "send_and_wait"]
+__all__ = ["Sent", "delete", "edit", "find", "send", "send_and_wait"]
 
 
 # -- send ------------------------------------------------------------------------------------------
@@ -214,50 +213,3 @@ def find(message_id: str, user_id: str, *, lock: bool = False) -> tuple[Message,
     if lock:
         message.refresh_from_db(using=DATABASE)
     return message, side
-
-
-def between(side: Side, *, low: int, high: int) -> list[frames.MessageView]:
-    """Messages low..high as this person sees them, oldest first; one read of the index."""
-    low = max(low, side.me.hidden_before_seq, 1)
-    if high < low:
-        return []
-    cursor = sql.cursor()
-    cursor.execute(
-        f"SELECT {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
-        " WHERE conversation_id = %s AND seq BETWEEN %s AND %s ORDER BY seq",
-        [sql.db_uuid(side.conversation.id), low, high],
-    )
-    return as_seen(side, cursor.fetchall())
-
-
-def as_seen(side: Side, rows: Sequence[Sequence[object]]) -> list[frames.MessageView]:
-    """Stored rows as this person sees them: what they deleted for themselves is a tombstone."""
-    seqs: list[int] = [row[2] for row in rows]  # type: ignore[misc]
-    hidden = _hidden(side, seqs)
-    return [message_view(row, hidden=row[2] in hidden) for row in rows]
-
-
-def _hidden(side: Side, seqs: Sequence[int]) -> set[int]:
-    if not seqs:
-        return set()
-    rows = HiddenMessage.objects.using(DATABASE).filter(
-        conversation=side.conversation, user_id=side.me.user_id, seq__range=(min(seqs), max(seqs))
-    )
-    return set(rows.values_list("seq", flat=True))
-
-
-def page(side: Side, *, number: int, size: int) -> tuple[list[frames.MessageView], int]:
-    """Page `number` (from 1) of `size`, newest first, and how many messages there are for me.
-
-    Arithmetic on `seq`: page 200 costs what page 1 costs.
-    """
-    high = side.conversation.last_seq - (number - 1) * size
-    first = max(side.me.hidden_before_seq, 1)
-    newest_first = between(side, low=high - size + 1, high=high)[::-1]
-    return newest_first, max(0, side.conversation.last_seq - first + 1)
-
-
-def newest(side: Side, count: int) -> list[frames.MessageView]:
-    """The newest messages, oldest first."""
-    last = side.conversation.last_seq
-    return between(side, low=last - count + 1, high=last)

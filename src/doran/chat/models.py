@@ -104,8 +104,9 @@ class Message(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["conversation", "seq"], name="message_seq_once"),
+            # The client's id leads: clients that make it from the time (ours do) append to this index.
             models.UniqueConstraint(
-                fields=["conversation", "sender_id", "client_message_id"], name="message_sent_once"
+                fields=["client_message_id", "conversation", "sender_id"], name="message_sent_once"
             ),
         ]
         indexes = [models.Index(fields=["conversation", "change_seq"], name="message_changes")]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from doran.chat import conversations, messages
-from doran.chat.views import my_state, shown_marks
+from doran.chat.history import newest
+from doran.chat.sight import sight
 from doran.contracts import frames
 from doran.realtime.connection import History
 
@@ -15,15 +15,15 @@ def history(conversation_id: str, user_id: str) -> History:
 
     Raises 404 for what is not this person's.
     """
-    side = conversations.for_member(conversation_id, user_id)
-    shown = messages.newest(side, MESSAGES)
+    seen = sight(conversation_id, user_id)
+    shown = newest(seen, MESSAGES)
     frame = frames.ConversationHistory(
         conversation_id=conversation_id,
         messages=tuple(shown),
-        has_more=bool(shown) and shown[0].seq > max(1, side.me.hidden_before_seq),
-        last_seq=side.conversation.last_seq,
-        change_seq=side.conversation.change_seq,
-        peer=shown_marks(side.peer),
-        me=my_state(side.me),
+        has_more=bool(shown) and shown[0].seq > seen.first_seq,
+        last_seq=seen.last_seq,
+        change_seq=seen.change_seq,
+        peer=seen.peer,
+        me=seen.me,
     )
-    return History(frames.encode(frame).decode(), side.conversation.change_seq)
+    return History(frames.encode(frame).decode(), seen.change_seq)

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from django.db import connections
 
@@ -131,11 +132,12 @@ class ChatService:
 
     # -- sockets ---------------------------------------------------------------------------------
 
-    async def socket(
+    def socket(
         self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, *, conversation_id: str | None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
+        """The life of one socket, to be awaited."""
         assert self.gateway is not None
-        await asgi.serve(scope, receive, send, gateway=self.gateway, conversation_id=conversation_id)
+        return asgi.serve(scope, receive, send, gateway=self.gateway, conversation_id=conversation_id)
 
     async def _open_conversation(self, connection: Connection) -> History:
         assert connection.conversation_id is not None

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from doran.chat import conversations, messages, receipts, sync
-from doran.chat.conversations import Side
+from doran.chat import conversations, messages, receipts, sight, sync
 from doran.chat.reading import Readers
 from doran.chat.receipts import Status
 from doran.chat.shop import shop
@@ -64,12 +63,12 @@ class Frames:
     async def typing(self, connection: Connection, frame: frames.Typing) -> None:
         _own(connection, frame.user_id, "user_id")
         conversation_id = _conversation(connection, frame.conversation_id)
-        side = await self._side(connection, conversation_id)
-        if side.conversation.is_active:
+        seen = await self._readers(lambda: sight.sight(conversation_id, connection.user_id))
+        if seen.is_active:
             self._signs.show(
                 conversation_id=conversation_id,
                 user_id=connection.user_id,
-                to=side.peer.user_id,
+                to=seen.peer.user_id,
                 is_typing=frame.is_typing,
             )
 
@@ -90,9 +89,7 @@ class Frames:
     async def changes(self, connection: Connection, frame: frames.AskChanges) -> None:
         conversation_id = _conversation(connection, frame.conversation_id)
         user_id = connection.user_id
-        page = await self._readers(
-            lambda: sync.changes(conversations.for_member(conversation_id, user_id), since=frame.since)
-        )
+        page = await self._readers(lambda: sync.changes(sight.sight(conversation_id, user_id), since=frame.since))
         connection.offer(
             frames.Changes(frame.ref, conversation_id, page.results, page.next_since, page.has_more, page.reset)
         )
@@ -112,9 +109,6 @@ class Frames:
         self._presence.watch(connection, [user_id for user_id in wanted if user_id in known])
         if frame.ref is not None:
             connection.offer(frames.Done(frame.ref))
-
-    async def _side(self, connection: Connection, conversation_id: str) -> Side:
-        return await self._readers(lambda: conversations.for_member(conversation_id, connection.user_id))
 
     def handlers(self) -> Mapping[type, Handler]:
         """The table of what a client may say."""

@@ -71,9 +71,8 @@ def wire_time(value: Any) -> str | None:
     """A stored moment (UTC) as the border shows it, without a detour over datetime where it is text."""
     if value is None:
         return None
-    if isinstance(value, str):
-        day, clock = value[:10], value[11:]
-        return f"{day}T{clock if '.' in clock else clock + '.000000'}Z"
+    if isinstance(value, str):  # SQLite keeps moments as text and leaves zero microseconds out
+        return f"{value[:10]}T{value[11:]}Z" if len(value) == 26 else f"{value[:10]}T{value[11:]}.000000Z"
     return f"{value:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 

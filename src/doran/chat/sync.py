@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from django.db.models import Q
 
-from doran.chat import conversations, messages, people
-from doran.chat import statements as sql
+from doran.chat import conversations, history, people, sight
 from doran.chat.conversations import Side
-from doran.chat.models import Conversation, HiddenMessage, Member, Message
+from doran.chat.models import Conversation, HiddenMessage, Member
 from doran.chat.shop import shop
-from doran.chat.views import conversation_fields, message_columns
+from doran.chat.sight import Sight
+from doran.chat.views import conversation_fields
 from doran.chat.writer import DATABASE
 from doran.contracts import frames
 from doran.contracts.errors import invalid
@@ -25,25 +24,15 @@ CONVERSATIONS_AT_ONCE = 50
 KNOWN_AT_MOST = 10_000
 
 
-def changes(side: Side, *, since: int, limit: int = PAGE) -> frames.ChangesPage:
+def changes(seen: Sight, *, since: int, limit: int = PAGE) -> frames.ChangesPage:
     """Complete from `since` on, or `reset`: never a part that looks like the whole."""
-    if not 0 <= since <= side.conversation.change_seq:
+    if not 0 <= since <= seen.change_seq:
         return frames.ChangesPage(reset=True)
-    rows = _changed_rows(side, since, limit + 1)
+    rows = history.changed(seen, since=since, limit=limit + 1)
     more, rows = len(rows) > limit, rows[:limit]
-    next_since = rows[-1][3] if more else side.conversation.change_seq
-    visible = [row for row in rows if row[2] >= side.me.hidden_before_seq]
-    return frames.ChangesPage(tuple(messages.as_seen(side, visible)), next_since, more)
-
-
-def _changed_rows(side: Side, since: int, limit: int) -> list[Any]:
-    cursor = sql.cursor()
-    cursor.execute(
-        f"SELECT {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
-        " WHERE conversation_id = %s AND change_seq > %s AND change_seq <= %s ORDER BY change_seq LIMIT %s",
-        [sql.db_uuid(side.conversation.id), since, side.conversation.change_seq, limit],
-    )
-    return list(cursor.fetchall())
+    next_since = rows[-1][3] if more else seen.change_seq
+    visible = [row for row in rows if row[2] >= seen.first_seq]
+    return frames.ChangesPage(tuple(history.as_seen(seen, visible)), next_since, more)
 
 
 def sync(user_id: str, *, epoch: str | None, known: Mapping[str, int], state_since: int = 0) -> frames.SyncAnswer:
@@ -101,26 +90,25 @@ def _sides(user_id: str, ids: Sequence[uuid.UUID]) -> list[Side]:
 
 
 def _with_changes(side: Side, known: Mapping[str, int], state_since: int) -> frames.ChangedConversation:
-    page = _first_changes(side, known.get(str(side.conversation.id)), state_since)
+    page = _first_changes(sight.of(side), known.get(str(side.conversation.id)), state_since)
     summary = conversations.summary(side)
     fields = conversation_fields(side.conversation, side.me, side.peer, summary.last_message)
     return frames.ChangedConversation(**fields, changes=page)
 
 
-def _first_changes(side: Side, since: int | None, state_since: int) -> frames.ChangesPage:
+def _first_changes(seen: Sight, since: int | None, state_since: int) -> frames.ChangesPage:
     if since is None:
-        newest = tuple(messages.newest(side, NEW_MESSAGES))
-        return frames.ChangesPage(newest, side.conversation.change_seq, has_more=False)
-    page = changes(side, since=since, limit=FIRST_CHANGES)
+        return frames.ChangesPage(tuple(history.newest(seen, NEW_MESSAGES)), seen.change_seq, has_more=False)
+    page = changes(seen, since=since, limit=FIRST_CHANGES)
     if page.reset:
         return page
-    taken_away = _hidden_since(side, state_since, known={view.seq for view in page.results})
+    taken_away = _hidden_since(seen, state_since, known={view.seq for view in page.results})
     return frames.ChangesPage(page.results + taken_away, page.next_since, page.has_more)
 
 
-def _hidden_since(side: Side, state_since: int, *, known: set[int]) -> tuple[frames.MessageView, ...]:
+def _hidden_since(seen: Sight, state_since: int, *, known: set[int]) -> tuple[frames.MessageView, ...]:
     """Tombstones for what I deleted for myself on another device."""
-    mine = Q(conversation=side.conversation, user_id=side.me.user_id, state_seq__gt=state_since)
+    mine = Q(conversation_id=seen.conversation_id, user_id=seen.user_id, state_seq__gt=state_since)
     seqs = HiddenMessage.objects.using(DATABASE).filter(mine).values_list("seq", flat=True)
     wanted = sorted(set(seqs) - known)
-    return tuple(view for seq in wanted for view in messages.between(side, low=seq, high=seq))
+    return tuple(view for seq in wanted for view in history.between(seen, low=seq, high=seq))

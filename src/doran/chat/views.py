@@ -29,9 +29,11 @@ def message_view(row: Sequence[Any], *, hidden: bool = False) -> frames.MessageV
         row
     )
     gone = bool(deleted) or hidden
+    created_at = sql.wire_time(created)
     return frames.MessageView(
         sql.wire_uuid(id_), sql.wire_uuid(conversation), seq, change_seq, sender, "" if gone else content, kind,
-        sql.wire_time(created), sql.wire_time(updated), sql.wire_time(edited), gone, sql.wire_uuid(answered), client,
+        created_at, created_at if updated == created else sql.wire_time(updated), edited and sql.wire_time(edited),
+        gone, answered and sql.wire_uuid(answered), client,
     )  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -88,6 +88,7 @@ class Connection:
         "_reading",
         "_shown",
         "_strikes",
+        "_token",
         "_wire",
         "conversation_id",
         "expires_at",
@@ -98,7 +99,7 @@ class Connection:
         "watching",
     )
 
-    def __init__(self, wire: Wire, gateway: Gateway, *, conversation_id: str | None) -> None:
+    def __init__(self, wire: Wire, gateway: Gateway, *, conversation_id: str | None, token: str | None = None) -> None:
         config = gateway.config
         self.id = next(_numbers)
         self.conversation_id = conversation_id
@@ -108,6 +109,7 @@ class Connection:
         self.expires_at = 0.0
         self.watching: set[str] | None = None
         self._wire = wire
+        self._token = token
         self._gateway = gateway
         self._held: list[Delivery] | None = None
         self._shown = 0
@@ -159,13 +161,13 @@ class Connection:
 
     # -- its life --------------------------------------------------------------------------------
 
-    async def live(self, token: str | None) -> None:
-        """From the accepted handshake to the close frame. `token` comes from a header, if any."""
+    async def live(self) -> None:
+        """From the accepted handshake to the close frame."""
         self._reading = asyncio.current_task()
         telemetry.socket_opened()
         code = 1011
         try:
-            code = await self._live(token)
+            code = await self._live()
         except asyncio.CancelledError:
             if self._ending is None or self._reading is None:
                 raise
@@ -179,9 +181,9 @@ class Connection:
             self._leave()
             await self._close(code)
 
-    async def _live(self, token: str | None) -> int:
+    async def _live(self) -> int:
         try:
-            await self._enter(token)
+            await self._enter()
         except Problem as no:
             return 4404 if no.kind.status == 404 else 4401 if no.kind.status == 401 else 1011
         except TimeoutError:
@@ -190,13 +192,14 @@ class Connection:
             await self._hear(await self._next())
         return self._ending
 
-    async def _enter(self, token: str | None) -> None:
+    async def _enter(self) -> None:
         gateway = self._gateway
         gateway.unready += 1
         try:
             async with asyncio.timeout(gateway.config.auth_seconds):
-                self._become(await gateway.verify(token or await self._first_token()))
+                self._become(await gateway.verify(self._token or await self._first_token()))
         finally:
+            self._token = None
             gateway.unready -= 1
         self._held = []
         gateway.hub.join(self)

@@ -42,7 +42,9 @@ class Hub:
         ours = self._people.setdefault(connection.user_id, {})
         ours[connection.id] = connection
         if len(ours) > self._sockets_per_person:
-            next(iter(ours.values())).end(4409)
+            oldest = next(iter(ours.values()))
+            self.leave(oldest)
+            oldest.end(4409)
 
     def leave(self, connection: Connection) -> None:
         ours = self._people.get(connection.user_id)

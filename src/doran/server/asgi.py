@@ -74,13 +74,12 @@ class Application:
 
     # -- sockets -----------------------------------------------------------------------------------
 
-    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _socket(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         chat, path = self._house.chat, scope["path"].rstrip("/")
         if chat is None or not (path == "/ws" or path.startswith("/ws/chat/")):
-            await receive()
-            return await send({"type": "websocket.close", "code": 4404})
+            return _refuse_socket(receive, send)
         conversation_id = path.removeprefix("/ws/chat/") if path != "/ws" else None
-        await chat.socket(scope, receive, send, conversation_id=conversation_id)
+        return chat.socket(scope, receive, send, conversation_id=conversation_id)
 
     # -- HTTP --------------------------------------------------------------------------------------
 
@@ -170,10 +169,14 @@ def _is_address(name: str) -> bool:
     return True
 
 
+async def _refuse_socket(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 4404})
+
+
 async def _refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await receive()
-        return await send({"type": "websocket.close", "code": 4404})
+        return await _refuse_socket(receive, send)
     detail = "This server does not answer to that host name; the operator can add it to DORAN_ALLOWED_HOSTS."
     body = {
         "type": "urn:doran:problem:bad_request",

@@ -9,6 +9,7 @@ ways against each other.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from asyncio import BaseTransport, TimerHandle, Transport
 from typing import Any, Final, cast
@@ -68,6 +69,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*what, **more)
         self._rest = b""
         self._limit = self.config.ws_max_size
+        self.queue = Inbound()  # type: ignore[assignment]  # an asyncio.Queue is four times its size
 
     def data_received(self, data: bytes) -> None:
         if not self.handshake_complete or self.close_sent or self.conn.state is not OPEN:
@@ -105,8 +107,20 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def _by_the_book(self, data: bytes) -> None:
         super().data_received(data)
 
+    async def receive(self) -> Any:
+        if not self.queue.qsize():
+            await self.queue.arrival()  # type: ignore[attr-defined]
+        event = self.queue.get_nowait()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self.transport.resume_reading()
+        return event
+
     async def send(self, message: Any) -> None:
         text = message.get("text")
+        if text is None and message["type"] == "websocket.accept":
+            await super().send(message)
+            return self._forget_handshake()
         if text is None or not self.handshake_complete or self.close_sent or self.conn.state is not OPEN:
             return await super().send(message)
         if not self.writable.is_set():
@@ -116,6 +130,44 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         data = text.encode()
         self.transport.write(_heading(len(data)) + data)
         return None
+
+    def _forget_handshake(self) -> None:
+        """Thousands of sockets are open for hours; what was said at their beginning is not kept for each."""
+        self.request = self.response = None  # type: ignore[assignment]
+
+
+class Inbound:
+    """Events for the one task that reads a socket: what uvicorn needs of a queue, in a few hundred bytes."""
+
+    __slots__ = ("_events", "_waiter")
+
+    def __init__(self) -> None:
+        self._events: list[Any] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put_nowait(self, event: Any) -> None:
+        self._events.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def get_nowait(self) -> Any:
+        return self._events.pop(0)
+
+    async def get(self) -> Any:
+        if not self._events:
+            await self.arrival()
+        return self.get_nowait()
+
+    def arrival(self) -> asyncio.Future[None]:
+        """To be awaited while there is nothing. A reader that was cancelled just asks again."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    def qsize(self) -> int:
+        return len(self._events)
+
+    def empty(self) -> bool:
+        return not self._events
 
 
 def _measured(data: bytes, start: int) -> tuple[int, int]:

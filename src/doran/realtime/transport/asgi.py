@@ -54,8 +54,10 @@ async def serve(scope: Scope, receive: Receive, send: Send, *, gateway: Gateway,
         await send({"type": "websocket.close", "code": 4401})
         return
     await send({"type": "websocket.accept"})
-    connection = Connection(AsgiWire(receive, send), gateway, conversation_id=conversation_id)
-    await connection.live(_bearer(scope))
+    wire = AsgiWire(receive, send)
+    connection = Connection(wire, gateway, conversation_id=conversation_id, token=_bearer(scope))
+    scope.clear()  # a socket lives for hours: what its handshake said need not
+    await connection.live()
 
 
 def _refused(scope: Scope, gateway: Gateway) -> bool:

@@ -1,0 +1,96 @@
+"""What one person sees of a conversation: the few numbers every read needs, in one statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from doran.chat import statements as sql
+from doran.chat.conversations import Side, parse_id
+from doran.chat.models import Conversation, HiddenMessage, Member
+from doran.chat.views import my_state, shown_marks
+from doran.contracts import frames
+from doran.contracts.errors import Problem
+
+_ME = (
+    "last_delivered_seq", "last_read_seq", "muted_until", "archived", "pinned_at", "hidden_before_seq",
+    "marked_unread", "draft",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Messages `first_seq` to `last_seq` are there for this person.
+
+    `has_hidden` is false only if none of them was deleted by this person for themselves.
+    """
+
+    conversation_id: str
+    user_id: str
+    last_seq: int
+    change_seq: int
+    is_active: bool
+    me: frames.MyState
+    peer: frames.Marks
+    has_hidden: bool = True
+
+    @property
+    def first_seq(self) -> int:
+        return max(1, self.me.hidden_before_seq)
+
+    @property
+    def count(self) -> int:
+        return max(0, self.last_seq - self.first_seq + 1)
+
+
+def sight(conversation_id: str, user_id: str) -> Sight:
+    """Authorisation is this fetch: what is not yours is not found."""
+    cursor = sql.cursor()
+    cursor.execute(_statement(), [sql.db_uuid(parse_id(conversation_id)), user_id])
+    row = cursor.fetchone()
+    if row is None:
+        raise Problem("not_found")
+    last_seq, change_seq, is_active, peer_id, peer_delivered, peer_read, has_hidden, *mine = row
+    peer = frames.Marks(peer_id, peer_delivered, peer_read)
+    return Sight(
+        conversation_id, user_id, last_seq, change_seq, bool(is_active), _my_state(mine), peer, bool(has_hidden)
+    )
+
+
+def of(side: Side) -> Sight:
+    """The same from rows that are already here."""
+    conversation = side.conversation
+    return Sight(
+        conversation_id=str(conversation.id),
+        user_id=side.me.user_id,
+        last_seq=conversation.last_seq,
+        change_seq=conversation.change_seq,
+        is_active=conversation.is_active,
+        me=my_state(side.me),
+        peer=shown_marks(side.peer),
+    )
+
+
+def _my_state(row: list[Any]) -> frames.MyState:
+    delivered, read, muted_until, archived, pinned_at, hidden_before, marked_unread, draft = row
+    return frames.MyState(
+        delivered, read, sql.wire_time(muted_until), bool(archived), sql.wire_time(pinned_at), hidden_before,
+        bool(marked_unread), draft,
+    )  # fmt: skip
+
+
+@cache
+def _statement() -> str:
+    conversation = sql.columns(Conversation, ("last_seq", "change_seq", "is_active"), of="c")
+    peer = sql.columns(Member, ("user_id", "shown_delivered_seq", "shown_read_seq"), of="p")
+    return (
+        f"SELECT {conversation}, {peer},"  # noqa: S608
+        f" EXISTS (SELECT 1 FROM {sql.table(HiddenMessage)} h"
+        " WHERE h.conversation_id = c.id AND h.user_id = m.user_id),"
+        f" {sql.columns(Member, _ME, of='m')}"
+        f" FROM {sql.table(Member)} m"
+        f" JOIN {sql.table(Conversation)} c ON c.id = m.conversation_id"
+        f" JOIN {sql.table(Member)} p ON p.conversation_id = c.id AND p.user_id <> m.user_id"
+        " WHERE m.conversation_id = %s AND m.user_id = %s"
+    )
