@@ -108,6 +108,8 @@ def unread_wrong(evidence: Evidence) -> Findings:
         if looked.unread is None or looked.last_seq is None or looked.read is None:
             continue
         most = max(0, looked.last_seq - looked.read)
+        if looked.unread == most:
+            continue
         if not most - _deleted_after(evidence, looked) <= looked.unread <= most:
             yield f"{looked.unread} unread where {most} are", (looked,)
 
