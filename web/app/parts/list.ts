@@ -222,6 +222,7 @@ export class DoranList extends Piece {
       }
       .mine {
         --size: 2rem;
+        text-decoration: none;
       }
       .filter {
         position: relative;

@@ -86,7 +86,7 @@ export class DoranTimeline extends Piece {
     const active = shown.some(({ key }) => key === this.active) ? this.active : shown.at(-1)?.key;
     return html`
       <div class="scroller" @scroll=${this.#scrolled}>
-        <div class="content">
+        <div class="content ${messages.length + thread.waiting.length ? "" : "hollow"}">
           ${this.#top(from, messages.length + thread.waiting.length)}
           <div class="log" role="log" aria-live="off" aria-label=${words.messagesWith(this.name)} @keydown=${this.#key}>
             ${repeat(shown, ({ key }) => key, (row) => (row.kind === "message" ? this.#message(row, row.key === active) : this.#waitingRow(row, row.key === active)))}
@@ -547,6 +547,9 @@ export class DoranTimeline extends Piece {
         padding: 1rem 1.25rem 0.75rem;
         max-width: 60rem;
         margin: 0 auto;
+      }
+      .hollow {
+        justify-content: center;
       }
       .top {
         min-height: 1.5rem;
