@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +15,7 @@ from typing import Any
 
 from django.core.management import call_command
 from django.db import connections
+from django.urls import clear_url_caches
 
 from doran.kernel import config as settings
 from doran.kernel.config import Config
@@ -59,10 +62,23 @@ async def awake(config: Config, *, own_keys: Any = None) -> AsyncIterator[House]
 def point_databases_at(config: Config) -> None:
     """Give each service an empty, migrated database file in the folder of these settings."""
     settings.use(config)
+    _show_paths_of(config.services)
     for service in config.services:
         path = Path(config.data) / f"{service}.sqlite3"
         shutil.copy(_migrated(service), path)
         _point(service, path)
+
+
+_shown: tuple[str, ...] = ()
+
+
+def _show_paths_of(services: tuple[str, ...]) -> None:
+    """A real process knows its services before it reads its paths; here they change between tests."""
+    global _shown
+    if services != _shown and "doran.server.urls" in sys.modules:
+        importlib.reload(sys.modules["doran.server.urls"])
+        clear_url_caches()
+    _shown = services
 
 
 def _point(service: str, path: Path) -> None:
