@@ -37,6 +37,7 @@ async def call(
     headers: dict[str, str] | None = None,
     raw: bytes | None = None,
     client: str = "127.0.0.1",
+    host: str = "localhost",
 ) -> Answer:
     """One request. `body` is sent as JSON; `raw` as it is."""
     content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
@@ -45,7 +46,8 @@ async def call(
     scope = {
         "type": "http", "method": method, "path": where, "raw_path": where.encode(), "query_string": query.encode(),
         "root_path": "", "scheme": "http", "http_version": "1.1", "client": (client, 1), "server": ("localhost", 80),
-        "headers": [HOST, *((key.lower().encode(), value.encode("latin-1")) for key, value in named.items()),
+        "headers": [(b"host", host.encode()),
+                    *((key.lower().encode(), value.encode("latin-1")) for key, value in named.items()),
                     *([(b"content-length", str(len(content)).encode())] if content else [])],
     }  # fmt: skip
     said = [{"type": "http.request", "body": content, "more_body": False}]

@@ -122,5 +122,7 @@ def _plain(buffer: Raw) -> Any:
         return msgspec.json.decode(buffer)
     except RecursionError:
         raise too_deep() from None
+    except UnicodeDecodeError:
+        raise Problem("malformed_json", "The body is not UTF-8.") from None
     except msgspec.DecodeError as wrong:  # behind the first wrong field: what follows is no JSON at all
         raise Problem("malformed_json", f"{wrong}.") from None
