@@ -5,6 +5,7 @@ The server puts it in place at start (`open_shop`) and takes it away at the end;
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -54,3 +55,11 @@ def identity(*, secret: bytes) -> Store:
         defaults={"epoch": clock.new_id().hex, "digest_key": secret, "created_at": clock.now()},
     )
     return store
+
+
+def new_timeline() -> str:
+    """Give the store another epoch: what devices know of the old one no longer counts. Returns it."""
+    epoch = clock.new_id().hex
+    if not Store.objects.using(DATABASE).update(epoch=epoch):
+        return identity(secret=secrets.token_bytes(32)).epoch
+    return epoch

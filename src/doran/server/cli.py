@@ -268,6 +268,14 @@ def keys(arguments: Arguments) -> None:
         operating.rotate_keys(at_once=arguments.at_once)
 
 
+def restored(arguments: Arguments) -> None:
+    """To be said after an older copy of the databases was put back, before the next start."""
+    config = _house_at_rest(arguments)
+    from doran.server import operating
+
+    operating.restored(config)
+
+
 def _letters_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("list", "replay", "discard"))
     parser.add_argument("ids", nargs="*", type=int, help="ids from the list; replay without any takes all")
@@ -299,6 +307,7 @@ COMMANDS: Final = (
     Command("check", "see whether this deployment can run; changes nothing", check, _check_arguments),
     Command("users", "deactivate, reactivate or erase somebody", users, _users_arguments),
     Command("keys", "list the signing keys, or let the next one take over", keys, _keys_arguments),
+    Command("restored", "say that an older copy of the databases was put back", restored, _data),
     Command(
         "dead-letters", "list, replay or discard events that could not be handled", dead_letters, _letters_arguments
     ),

@@ -77,6 +77,18 @@ def rotate_keys(*, at_once: bool) -> None:
     say(f"The next key signs from {rfc3339(begins)}.")
 
 
+# -- the timeline ----------------------------------------------------------------------------------
+
+
+def restored(config: Config) -> None:
+    """An older copy of the databases was put back: every device starts anew from what is there now."""
+    from doran.chat import shop
+
+    folder.hold(Path(config.data))
+    shop.new_timeline()
+    say("Devices will forget what they knew and read what is here.")
+
+
 # -- dead letters ----------------------------------------------------------------------------------
 
 
