@@ -426,6 +426,7 @@ export class DoranClient extends Emitter<ClientEvents> {
       await this.#adopt(id, true);
       return false;
     }
+    thread.fruitless = answer.results?.length ? 0 : thread.fruitless + 1;
     thread.timeline.catchUp(answer);
     this.#settleSent(answer.results ?? []);
     this.#afterChange(thread);
@@ -438,7 +439,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     const view = await this.rest.conversation(id);
     const isNew = this.#conversations.meet(view);
     const thread = this.#conversations.get(id)!;
-    if (isNew || anew || thread.timeline.low === 0) thread.timeline.begin(view.messages ?? [], view.change_seq);
+    if (isNew || anew || thread.timeline.low === 0) thread.timeline.begin(view.messages ?? [], { lastSeq: view.last_seq, mark: view.change_seq });
     this.#refreshWaiting(id);
     if (isNew) this.#watchPresence([thread.peerId]);
     this.#afterChange(thread);
@@ -531,7 +532,7 @@ export class DoranClient extends Emitter<ClientEvents> {
 
   /** A conversation that nothing was said in needs no question. */
   #beginOrAsk(thread: Thread, view: Conversation): void {
-    if (view.last_seq === 0) thread.timeline.begin([], view.change_seq);
+    if (view.last_seq === 0) thread.timeline.begin([], { lastSeq: 0, mark: view.change_seq });
     else void this.#adopt(thread.id).catch(() => undefined);
   }
 
@@ -557,7 +558,8 @@ export class DoranClient extends Emitter<ClientEvents> {
     const hole = timeline.low > 0 && timeline.high < thread.lastSeq;
     const key = `gap ${thread.id}`;
     if (!hole && !timeline.gap) return this.#forgetTimer(key);
-    if (!this.#timers.has(key)) this.#setTimer(key, hole ? SEQ_GAP_MS : CHANGE_GAP_MS, () => void this.#askChanges(thread.id));
+    const patience = hole ? Math.min(SEQ_GAP_MS * 2 ** thread.fruitless, CHANGE_GAP_MS * 8) : CHANGE_GAP_MS;
+    if (!this.#timers.has(key)) this.#setTimer(key, patience, () => void this.#askChanges(thread.id));
   }
 
   /** Marks are cumulative, so those of a moment are said as one; each is said once per socket. */

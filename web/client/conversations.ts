@@ -11,6 +11,8 @@ export class Thread {
   /** My messages that are not yet, or will never be, on the server; in the order they were written. */
   waiting: readonly Waiting[] = [];
   peerIsTyping = false;
+  /** How often the server was asked for what is missing and had nothing. */
+  fruitless = 0;
   /** What I claimed and the server may not know yet. */
   readonly claimed = { delivered: 0, read: 0 };
   #view: Conversation;
@@ -62,7 +64,8 @@ export class Thread {
 
   /** Everything there is to show is held. */
   get complete(): boolean {
-    return this.timeline.low > 0 && this.timeline.low <= Math.max(1, this.me.hidden_before_seq);
+    const { low, exhausted } = this.timeline;
+    return exhausted || (low > 0 && low <= Math.max(1, this.me.hidden_before_seq));
   }
 
   /** The server's newest word on the conversation. It never takes back a mark. */
@@ -126,7 +129,7 @@ export class Conversations {
     const isNew = this.meet(line);
     const { timeline } = this.#threads.get(line.id)!;
     if (isNew || line.changes.reset || timeline.low === 0) {
-      timeline.begin(line.changes.results ?? [], line.change_seq);
+      timeline.begin(line.changes.results ?? [], { lastSeq: line.last_seq, mark: line.change_seq });
       return line.changes.reset ? "all anew" : "nothing";
     }
     timeline.catchUp(line.changes);

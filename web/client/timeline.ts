@@ -7,6 +7,8 @@ export class Timeline {
   readonly #seqs = new Map<string, number>();
   /** The first seq held; everything from here on is held. 0 = nothing loaded yet. */
   #low = 0;
+  /** The server has nothing older for me. */
+  #exhausted = false;
   /** Every change up to here has been applied. */
   #mark = 0;
   /** Changes applied out of turn, above the mark. */
@@ -22,6 +24,10 @@ export class Timeline {
 
   get low(): number {
     return this.#low;
+  }
+
+  get exhausted(): boolean {
+    return this.#exhausted;
   }
 
   get mark(): number {
@@ -54,10 +60,10 @@ export class Timeline {
     return seq === undefined ? undefined : this.get(seq);
   }
 
-  /** What is held when a conversation is first seen: its newest messages, and the mark they belong to. */
-  begin(newest: readonly Message[], mark: number): void {
+  /** What is held when a conversation is first seen: its newest messages (none if I cleared it), and the mark they belong to. */
+  begin(newest: readonly Message[], { lastSeq, mark }: { lastSeq: number; mark: number }): void {
     this.clear();
-    this.#low = newest.length ? Math.min(...newest.map(({ seq }) => seq)) : 1;
+    this.#low = newest.length ? Math.min(...newest.map(({ seq }) => seq)) : lastSeq + 1;
     for (const message of newest) this.#put(message);
     this.#mark = mark;
   }
@@ -79,7 +85,7 @@ export class Timeline {
   /** Older messages, read page by page. */
   prepend(older: readonly Message[]): void {
     if (!older.length) {
-      this.#low = 1;
+      this.#exhausted = true;
       return;
     }
     this.#low = Math.min(this.#low, ...older.map(({ seq }) => seq));
@@ -91,6 +97,7 @@ export class Timeline {
     this.#seqs.clear();
     this.#ahead.clear();
     this.#low = this.#mark = 0;
+    this.#exhausted = false;
   }
 
   /** A row below what is held is left out: it will be read in its final state when one scrolls there. */

@@ -130,6 +130,35 @@ describe("live", () => {
     expect(socket.last("mark_as_delivered")["up_to_seq"]).toBe(3);
   });
 
+  test("a hole that the server cannot fill is asked for ever more rarely", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(1)])]);
+    socket.hear(live(message(3, { change_seq: 2 })));
+    for (let second = 0; second < 300; second++) {
+      await pass(100);
+      const asked = socket.all("changes").at(-1);
+      if (asked) socket.hear({ type: "changes", ref: asked["ref"], conversation_id: TALK, results: [], next_since: 2, has_more: false, reset: false });
+      if (second % 50 === 0) socket.hear({ type: "pong" });
+    }
+    expect(socket.all("changes").length).toBeLessThan(9);
+    expect(socket.last("mark_as_delivered")["up_to_seq"]).toBe(1);
+  });
+
+  test("a conversation I cleared has no hole where the cleared messages were", async () => {
+    const client = minji(server);
+    const cleared = { ...talk(0).me, hidden_before_seq: 6, last_read_seq: 5, last_delivered_seq: 5 };
+    const socket = await online(server, client, [line([], { last_seq: 5, change_seq: 9, me: cleared, changes: { results: [], next_since: 9, has_more: false } })]);
+    await pass(10_000);
+    const thread = client.conversation(TALK)!;
+    expect(thread.complete).toBe(true);
+    expect(thread.unread).toBe(0);
+    socket.hear(live(message(6, { change_seq: 10 })));
+    await pass(1_000);
+    expect(thread.unread).toBe(1);
+    expect(socket.all("changes")).toEqual([]);
+    expect(socket.last("mark_as_delivered")["up_to_seq"]).toBe(6);
+  });
+
   test("a missed edit shows as a hole in the changes, and is asked for", async () => {
     const client = minji(server);
     const socket = await online(server, client, [line([message(1)])]);
