@@ -64,7 +64,9 @@ async def test_a_wrong_question_is_refused_before_the_missing_provider(minji: Pe
 
 async def test_a_job_is_shown_to_who_asked(minji: Person) -> None:
     job = await stored(minji, state="succeeded")
-    response = AiResponse(id=clock.new_id(), job=job, content="둘은 일곱 시에 만난다", provider="x", created_at=clock.now())
+    response = AiResponse(
+        id=clock.new_id(), job=job, content="둘은 일곱 시에 만난다", provider="x", created_at=clock.now()
+    )
     await asyncio.to_thread(response.save, force_insert=True)
     shown = await minji.gets(f"/api/ai/jobs/{job.id}/")
     assert shown["state"] == "succeeded"
