@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from doran.ai import jobs
-from doran.ai.models import IDEMPOTENCY_KEY_LENGTH
 from doran.kernel.clock import rfc3339
 from doran.kernel.http import Api, Json, offers, route
 
@@ -21,7 +20,7 @@ class AskJob(msgspec.Struct, forbid_unknown_fields=True):
     conversation_id: OpaqueId | None = None
     message_id: OpaqueId | None = None
     input: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
-    idempotency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=IDEMPOTENCY_KEY_LENGTH)] | None = None
+    idempotency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=jobs.IDEMPOTENCY_KEY_LENGTH)] | None = None
 
 
 class JobView(msgspec.Struct, frozen=True):

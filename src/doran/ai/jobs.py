@@ -8,9 +8,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from doran.ai.models import AiJob
+from doran.ai.models import IDEMPOTENCY_KEY_LENGTH, AiJob
 from doran.contracts.errors import Problem, invalid
 from doran.kernel import clock
+
+__all__ = ["IDEMPOTENCY_KEY_LENGTH", "NEEDS", "Kind", "ask", "cancel", "of"]
 
 Kind = Literal["reply", "smart_replies", "summarize", "translate", "moderate", "embed", "semantic_search"]
 
