@@ -175,12 +175,12 @@ async def _greet(config: Config, play: Play | None, began: float) -> None:
 
 
 def _uvicorn_settings(config: Config) -> dict[str, Any]:
-    from doran.server import protocols
+    from doran.server import protocols, websocket
 
     return {
         "loop": "uvloop",
         "http": protocols.HttpProtocol,
-        "ws": protocols.SocketProtocol,
+        "ws": websocket.SocketProtocol,
         "ws_max_size": 65_536,
         "ws_per_message_deflate": False,
         "ws_ping_interval": config.heartbeat,

@@ -1,4 +1,4 @@
-"""The short way for ordinary frames says and hears exactly what the library's way does."""
+"""Our WebSocket protocol says and hears exactly what the websockets library does, frame by frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 
 from doran.server import protocols
-from doran.server.protocols import HttpProtocol, SocketProtocol
+from doran.server.protocols import HttpProtocol
+from doran.server.websocket import SocketProtocol
 
 LIMIT = 65_536
 
