@@ -21,7 +21,7 @@ from doran.verify.history import Heard, Recorder, in_order
 from doran.verify.judge import Verdict, judge
 from doran.verify.nemesis import Nemesis, Server
 from doran.verify.run import Campaign, Plan
-from doran.verify.side import search
+from doran.verify.side import keep, search
 from doran.verify.stream import heard
 
 STORES = ("core", "chat", "ai")
@@ -31,20 +31,23 @@ STORES = ("core", "chat", "ai")
 class Town:
     """The server, the people and their history."""
 
+    gate: NetworkGate
     server: Server
     nemesis: Nemesis
     campaign: Campaign
     recorder: Recorder
     data: Path
+    metrics: Path
 
     async def go_through(self, torment: Callable[[], Awaitable[object]]) -> Verdict:
         """Move in, suffer, settle, stop the server, look into its log and its events; judge."""
         await self.server.start()
         keep_events(self.data)
         await self.campaign.run(torment)
+        keep(self.metrics, await self.gate.read("/metrics"))
         await self.server.stop()
         house = self.campaign.house
-        search(self.recorder, [self.server.log], run=house.run, secrets=house.secrets())
+        search(self.recorder, [self.server.log, self.metrics], run=house.run, secrets=house.secrets())
         for event in kept_events(self.data):
             self.recorder.note(event)
         return judge(in_order(self.recorder.operations.values()))
@@ -65,10 +68,11 @@ async def founded(folder: Path, *, seed: int) -> AsyncIterator[Town]:
     recorder = Recorder(time.monotonic_ns, folder / "history.jsonl")
     campaign = Campaign(gate, recorder, Plan(seed=seed, command=command))
     try:
-        yield Town(server, Nemesis(server, recorder, random.Random(seed)), campaign, recorder, data)
+        nemesis = Nemesis(server, recorder, random.Random(seed))
+        yield Town(gate, server, nemesis, campaign, recorder, data, folder / "metrics")
     finally:
         await server.kill()
-        await gate.close()
+        await gate.aclose()
         recorder.close()
 
 

@@ -10,7 +10,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from doran.verify import report
@@ -21,7 +22,7 @@ from doran.verify.judge import judge
 from doran.verify.nemesis import Nemesis, NeverReady, Server
 from doran.verify.rules import RULES
 from doran.verify.run import Campaign, Plan
-from doran.verify.side import search
+from doran.verify.side import keep, search
 from doran.verify.stream import events
 
 EVENTS_FROM = 1_000_000_000
@@ -98,24 +99,25 @@ async def _live_through(wanted: argparse.Namespace, recorder: Recorder, scratch:
     port = free_port()
     gate = NetworkGate(wanted.url or f"http://127.0.0.1:{port}")
     campaign = Campaign(gate, recorder, _plan(wanted))
-    try:
+    log, metrics = wanted.log or scratch / "server.log", scratch / "metrics"
+    async with aclosing(gate):
         if wanted.command is None:
             await campaign.run()
+            keep(metrics, await gate.read("/metrics"))
         else:
             command = wanted.command.replace("{port}", str(port)).replace("{data}", str(scratch / "data"))
-            log = wanted.log or scratch / "server.log"
-            await _tormented(wanted, campaign, Server(command, ready=gate.ready, log=log))
-    finally:
-        await gate.close()
+            async with _started(Server(command, ready=gate.ready, log=log)) as server:
+                nemesis = Nemesis(server, recorder, random.Random(wanted.seed))
+                await campaign.run(lambda: _torment(wanted, nemesis))
+                keep(metrics, await gate.read("/metrics"))
+    search(recorder, [log, metrics], run=campaign.house.run, secrets=campaign.house.secrets())
 
 
-async def _tormented(wanted: argparse.Namespace, campaign: Campaign, server: Server) -> None:
-    nemesis = Nemesis(server, campaign.recorder, random.Random(wanted.seed))
+@asynccontextmanager
+async def _started(server: Server) -> AsyncIterator[Server]:
     try:
         await server.start()
-        await campaign.run(lambda: _torment(wanted, nemesis))
-        house = campaign.house
-        search(campaign.recorder, [server.log], run=house.run, secrets=house.secrets())
+        yield server
     finally:
         await server.stop()
 
@@ -170,7 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--history", type=Path, help="write every operation to this JSONL file")
     parser.add_argument("--events", type=Path, help=EVENTS)
-    parser.add_argument("--log", type=Path, help="where the server's output goes, with --command")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        help="where the server's output goes (with --command) or stands (with --url); it is searched for texts",
+    )
     parser.add_argument(
         "--points",
         type=lambda text: [point for point in text.split(",") if point],

@@ -9,9 +9,14 @@ from pathlib import Path
 from doran.verify.history import Recorder, Spilled
 
 
+def keep(file: Path, content: bytes) -> None:
+    """Put what a server said beside the logs, to be searched with them."""
+    file.write_bytes(content)
+
+
 def search(recorder: Recorder, files: Iterable[Path], *, run: str, secrets: Mapping[str, str]) -> int:
     """Write down every line that holds a text of this run or a secret; how many there were."""
-    spills = [spill for file in files for spill in _spills(file, run, secrets)]
+    spills = [spill for file in files if file.exists() for spill in _spills(file, run, secrets)]
     for spill in spills:
         recorder.note(spill)
     return len(spills)
