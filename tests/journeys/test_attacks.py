@@ -115,7 +115,7 @@ def keyed(secret: bytes, header: str, claims: str) -> str:
 
 
 async def forged(house: House, minji: Person, junho: Person) -> dict[str, str]:
-    """Tokens nobody may believe, by what is wrong with them. All but their fault is right."""
+    """Tokens nobody may believe, by what is wrong with them. All but their fault is right, also the signature."""
     header, claims, signature = minji.token.split(".")
     published = json.loads(await asyncio.to_thread(keys.published))["keys"][0]
     said = json.loads(base64.urlsafe_b64decode(claims + "=="))
@@ -123,25 +123,30 @@ async def forged(house: House, minji: Person, junho: Person) -> dict[str, str]:
     mine = ECKey.generate_key("P-256", {"kid": published["kid"]})
     secret = ECKey.import_key(published).as_pem(private=False)
 
-    def signed(*, head: dict[str, Any] = head, **changed: Any) -> str:
+    ours = (await asyncio.to_thread(keys.signer)).key
+
+    def signed(key: ECKey = ours, *, head: dict[str, Any] = head, **changed: Any) -> str:
         made = {name: value for name, value in {**said, **changed}.items() if value is not None}
-        return jwt.encode(head, made, mine, algorithms=["ES256"])
+        return jwt.encode(head, made, key, algorithms=["ES256"])
 
     now = int(time.time())
+    real = Person(house.app, "민지", minji.id, signed(jti="new"))
+    await real.gets("/api/core/users/me/")
     return {
         "no signature": f"{part({**head, 'alg': 'none'})}.{claims}.",
         "alg none, signature kept": f"{part({**head, 'alg': 'none'})}.{claims}.{signature}",
         "our public key as a secret": keyed(secret, part({**head, "alg": "HS256"}), claims),
-        "another key under our kid": signed(),
+        "another key under our kid": signed(mine),
         "a kid of nobody": signed(head={**head, "kid": "nobody"}),
         "no kid": signed(head={name: value for name, value in head.items() if name != "kid"}),
-        "a key of its own inside": signed(head={**head, "jwk": mine.as_dict(private=False)}),
-        "keys from elsewhere": signed(head={**head, "jku": "https://evil.example.com/keys"}),
+        "a key of its own inside": signed(mine, head={**head, "jwk": mine.as_dict(private=False)}),
+        "keys from elsewhere": signed(mine, head={**head, "jku": "https://evil.example.com/keys"}),
         "claims of another": f"{header}.{junho.token.split('.')[1]}.{signature}",
         "longer life": f"{header}.{part({**said, 'exp': now + 9_999_999})}.{signature}",
         "another audience": signed(aud="elsewhere"), "another issuer": signed(iss="https://evil.example.com"),
         "expired": signed(iat=now - 700, exp=now - 100), "not yet": signed(nbf=now + 1000, iat=now + 1000, exp=now + 1300),
         "an id token": signed(head={**head, "typ": "JWT"}), "no subject": signed(sub=None), "no session": signed(sid=None),
+        "too long a life": signed(exp=now + 3600),
         "not three parts": "a.b", "not base64": "!!!.???.***", "endless": "a" * 9000, "deep": part({"a": 1}) * 3,
         "a cut signature": minji.token[:-4], "json": '{"sub":"minji"}', "nothing of a token": "null",
     }  # fmt: skip

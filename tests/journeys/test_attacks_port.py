@@ -1,0 +1,151 @@
+"""Attacks that need a real port: frames too long, clients that never read, sockets that never speak."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import websockets
+from websockets.asyncio.client import ClientConnection
+
+from doran.kernel.config import Config
+from tests.journeys.town import PASSWORD, served
+from tests.stage import eventually
+
+
+class Member:
+    """민지 or 준호 at the port."""
+
+    def __init__(self, config: Config, username: str) -> None:
+        self.config = config
+        named = {"username": username, "password": PASSWORD}
+        self.token = ""
+        self.id: str = self.asks("/api/core/users/", named)["id"]
+        self.token = self.asks("/api/core/tokens/", named)["access_token"]
+
+    def asks(self, path: str, body: Any = None) -> Any:
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        )
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(
+            urllib.request.Request(self.config.url + path, data, headers), timeout=10
+        ) as answer:
+            return json.load(answer)
+
+    async def opens(self, path: str = "/ws/", **more: Any) -> ClientConnection:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        where = f"ws://127.0.0.1:{self.config.port}{path}"
+        opened = await websockets.connect(where, additional_headers=headers, max_size=None, proxy=None, **more)
+        assert json.loads(await opened.recv())["type"] == "ready"
+        return opened
+
+
+@pytest.fixture(scope="module")
+def config() -> Iterator[Config]:
+    with served(send_queue_bytes=65_536, send_seconds=1.0, send_burst=10_000, frames_per_second=10_000) as config:
+        yield config
+
+
+@pytest.fixture(scope="module")
+def people(config: Config) -> tuple[Member, Member, str]:
+    minji, junho = Member(config, "minji"), Member(config, "junho")
+    return minji, junho, minji.asks("/api/chat/conversations/", {"participant_id": junho.id})["id"]
+
+
+People = tuple[Member, Member, str]
+
+
+async def hears(opened: ClientConnection, kind: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while (frame := json.loads(await opened.recv()))["type"] != kind:
+            pass
+    return dict(frame)
+
+
+async def ended(opened: ClientConnection) -> int | None:
+    async with asyncio.timeout(10):
+        await opened.wait_closed()
+    return opened.close_code
+
+
+@pytest.mark.parametrize("text", ["x" * 65_537, '{"type":"ping","ref":"' + "가" * 22_000 + '"}'])
+async def test_a_frame_over_64_kib_closes_1009(people: People, text: str) -> None:
+    opened = await people[0].opens()
+    await opened.send(text)
+    assert await ended(opened) == 1009
+
+
+async def test_a_frame_of_64_kib_is_read(people: People) -> None:
+    opened = await people[0].opens()
+    frame = {"type": "chat_message", "conversation_id": people[2], "content": "가"}
+    await opened.send(json.dumps(frame).ljust(65_536))
+    assert (await hears(opened, "ack"))["message"]["content"] == "가"
+    await opened.close()
+
+
+async def test_text_that_is_not_utf8_closes(people: People) -> None:
+    opened = await people[0].opens()
+    await opened.send(b"\xff\xfe", text=True)
+    assert await ended(opened) == 1007
+
+
+async def test_five_hundred_half_open_connections_keep_nobody_out(config: Config, people: People) -> None:
+    """Half of them only connect, half go as far as an open socket that says nothing."""
+    silent = [await asyncio.open_connection("127.0.0.1", config.port) for _ in range(250)]
+    mute = await asyncio.gather(
+        *(websockets.connect(f"ws://127.0.0.1:{config.port}/ws/", proxy=None) for _ in range(250))
+    )
+    try:
+        async with asyncio.timeout(5):
+            opened = await people[0].opens()
+            await opened.send(json.dumps({"type": "ping", "ref": 1}))
+            assert (await hears(opened, "pong"))["ref"] == 1
+            await asyncio.to_thread(people[1].asks, "/api/core/users/me/")
+        await opened.close()
+    finally:
+        for _, writer in silent:
+            writer.close()
+        await asyncio.gather(*(one.close() for one in mute))
+
+
+async def test_a_client_that_never_reads_is_let_go_and_others_are_served(config: Config, people: People) -> None:
+    minji, junho, talk = people
+    before, stuck = let_go(config), await deaf(config, junho.token)
+    hers, his = await minji.opens(), await junho.opens()
+    try:
+        for number in range(1200):
+            content = f"{number}".ljust(4000, ".")
+            await hers.send(json.dumps({"type": "chat_message", "conversation_id": talk, "content": content}))
+            seq = (await hears(hers, "ack"))["message"]["seq"]
+            assert (await hears(his, "chat_message"))["message"]["seq"] == seq
+        await eventually(lambda: let_go(config) == before + 1)
+    finally:
+        stuck.close()
+        await hers.close()
+        await his.close()
+
+
+async def deaf(config: Config, token: str) -> socket.socket:
+    """A socket that shook hands and from then on reads nothing."""
+    opened = socket.create_connection(("127.0.0.1", config.port))
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    lines = [
+        "GET /ws/ HTTP/1.1", f"Host: 127.0.0.1:{config.port}", "Upgrade: websocket", "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", f"Authorization: Bearer {token}", "", "",
+    ]  # fmt: skip
+    opened.sendall("\r\n".join(lines).encode())
+    assert (await asyncio.to_thread(opened.recv, 12)) == b"HTTP/1.1 101"
+    return opened
+
+
+def let_go(config: Config) -> float:
+    """How many sockets were too slow so far, as the metrics say."""
+    with urllib.request.urlopen(f"{config.url}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith('doran_ws_closes_total{code="4408"}'))
