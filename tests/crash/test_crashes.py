@@ -24,6 +24,7 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
         assert verdict.silent == ()
         assert verdict.counts["fault"] >= 3
         assert verdict.counts["send ok"] >= 100
+        assert b"doran_" in town.metrics.read_bytes(), "there was nothing to search"
         assert damage(town.data) == []
         assert not any(waiting_events(town.data).values())
 
@@ -41,5 +42,6 @@ async def test_killed_at_every_named_point(tmp_path: Path) -> None:
         assert verdict.clean, town.account(verdict)
         assert verdict.silent == ()
         assert verdict.counts["send ok"] >= 30
+        assert b"doran_" in town.metrics.read_bytes(), "there was nothing to search"
         assert damage(town.data) == []
         assert not any(waiting_events(town.data).values())
