@@ -284,10 +284,11 @@ export class DoranTimeline extends Piece {
     this.#place = "hold";
     const target = place === "divider" ? this.renderRoot.querySelector(".divider") : typeof place === "object" ? this.#rowElement(place.key) : null;
     if (!target) return this.#toBottom();
-    this.pinned = false;
     const scroller = this.#scroller;
     const above = place === "divider" ? 64 : scroller.clientHeight / 3;
     scroller.scrollTop += target.getBoundingClientRect().top - scroller.getBoundingClientRect().top - above;
+    this.#lastTop = scroller.scrollTop;
+    this.pinned = this.#toSeq === LAST && this.#distance <= AT_END;
   }
 
   #toBottom(): void {
