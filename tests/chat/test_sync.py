@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from doran.chat import sync
 from tests.cast import Mint, Person
 from tests.chat.conftest import Play
 from tests.chat.device import Device, fresh
-from tests.stage import awake, ground
+from tests.stage import awake, eventually, ground
 from tests.wire import refuses
 
 
@@ -255,3 +258,41 @@ async def told(steps: list[tuple[str, str, Any]]) -> None:
             await story.away[name].catches_up()
             assert story.there[name].view() == expected
             assert story.away[name].view() == expected
+
+
+# -- the order in which it is shown --------------------------------------------------------------------
+
+
+async def test_what_commits_together_is_shown_in_the_order_of_its_changes(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    """A device that has seen change 12 must not still be owed change 11."""
+    first = await minji.sends(talk, "하나")
+    phone, desk, his = await minji.opens(talk), await minji.opens(talk), await junho.opens(talk)
+    await his.hears("conversation_history")
+    async with held_up(play):
+        phone.says(type="edit_message", message_id=first["id"], content="하나!")
+        desk.says(type="chat_message", content="둘")
+        await desk.hears_nothing_before_pong()
+    shown = [(await his.hears())["message"] for _ in range(2)]
+    assert [one["change_seq"] for one in shown] == [2, 3]
+    assert sorted(one["content"] for one in shown) == ["둘", "하나!"]
+
+
+@asynccontextmanager
+async def held_up(play: Play) -> AsyncIterator[None]:
+    """Until the block ends nothing is committed; then everything at once."""
+    assert play.house.chat is not None
+    begun, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        done.wait(5)
+
+    holding = asyncio.create_task(asyncio.to_thread(play.house.chat.writer.run, wait))
+    await eventually(begun.is_set)
+    try:
+        yield
+    finally:
+        done.set()
+        await holding

@@ -56,6 +56,9 @@ class Job:
     fault_point: str = ""
 
 
+Done = list[tuple[Any, Outcome]]
+
+
 class Store(Protocol):
     """Writes work of one kind in the writer's transaction: outcomes in the order of the work.
 
@@ -150,16 +153,16 @@ class Writer:
 
     def _commit(self, batch: list[Any]) -> None:
         started = time.perf_counter()
-        outcomes = self._written(batch)
+        done = self._written(batch)
         telemetry.batch_committed(len(batch), time.perf_counter() - started)
-        told = [(work.reply, outcome) for work, outcome in zip(batch, outcomes, strict=True)]
+        told = [(work.reply, outcome) for work, outcome in done]
         if self.loop is None:
             self.tell(told)
         else:
             self.loop.call_soon_threadsafe(self.tell, told)
         self.after_commit()
 
-    def _written(self, batch: list[Any], *, careful: bool = False) -> list[Outcome]:
+    def _written(self, batch: list[Any], *, careful: bool = False) -> Done:
         """All in one transaction; if the database refuses, each alone, so that one cannot fail all."""
         try:
             return self._in_transaction(batch, careful=careful)
@@ -169,21 +172,22 @@ class Writer:
             connections[DATABASE].close_if_unusable_or_obsolete()
             return self._each_alone(batch, wrong)
 
-    def _each_alone(self, batch: list[Any], wrong: Exception) -> list[Outcome]:
+    def _each_alone(self, batch: list[Any], wrong: Exception) -> Done:
         if len(batch) == 1:
-            return [Outcome(refusal=_refusal(wrong))]
-        return [outcome for work in batch for outcome in self._written([work])]
+            return [(batch[0], Outcome(refusal=_refusal(wrong)))]
+        return [one for work in batch for one in self._written([work])]
 
-    def _in_transaction(self, batch: list[Any], *, careful: bool) -> list[Outcome]:
+    def _in_transaction(self, batch: list[Any], *, careful: bool) -> Done:
+        """The work in the order in which it was done: so its changes are numbered, and so they are shown."""
         faults.hit("send.before_transaction")
-        outcomes: dict[int, Outcome] = {}
+        done: Done = []
         with transaction.atomic(using=DATABASE):
             for kind, store in self.stores.items():
                 if work := [one for one in batch if type(one) is kind]:
-                    outcomes.update(zip(map(id, work), store(work, careful=careful), strict=True))
-            outcomes.update((id(one), _done(one)) for one in batch if type(one) is Job)
+                    done += zip(work, store(work, careful=careful), strict=True)
+            done += [(one, _done(one)) for one in batch if type(one) is Job]
             faults.hit("send.before_commit")
-        return [outcomes[id(one)] for one in batch]
+        return done
 
 
 def _done(job: Job) -> Outcome:
