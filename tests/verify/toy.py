@@ -25,6 +25,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "shows a change before an earlier one": ("GAP",),
     "drops live frames": ("GAP", "NOT-CAUGHT-UP"),
     "forgets an open socket": ("NOT-CAUGHT-UP",),
+    "pushes nothing after a crash": ("NOT-CAUGHT-UP",),
     "resumes one too early": ("REDELIVERED",),
     "resumes one too late": ("GAP",),
     "resumes from the start": ("REDELIVERED",),
@@ -507,6 +508,8 @@ class Toy:
     # -- pushing -----------------------------------------------------------------------------
 
     def _listeners(self, conversation: Conversation) -> list[Wire]:
+        if self.has("pushes nothing after a crash") and self._starts > 1:
+            return []
         return [
             wire
             for wire in self.wires

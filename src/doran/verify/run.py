@@ -179,12 +179,33 @@ class Campaign:
         self.recorder.note(Healed())
         await asyncio.gather(*(_until(device.send_pending_all) for device in self.house.devices))
         await asyncio.gather(*(_until(device.catch_up) for device in self.house.devices))
+        await self._say_goodbye()
         for device in self.house.devices:
             self._confess(device, fresh=False)
         fresh = [await self._fresh(account) for account in self.house.accounts]
         for device in fresh:
             self._confess(device, fresh=True)
         await asyncio.gather(*(device.drop() for device in self.house.devices))
+
+    async def _say_goodbye(self) -> None:
+        """One more message from each device; the others must hear of it with nobody asking."""
+        goodbyes = [self._goodbye(device, number) for number, device in enumerate(self.house.devices)]
+        await asyncio.gather(*goodbyes)
+        await asyncio.gather(*(_until(device.send_pending_all) for device in self.house.devices))
+        await _until(self._all_heard)
+
+    async def _goodbye(self, device: Device, number: int) -> None:
+        texts = Texts(f"{self.house.run}x{len(self.house.devices) + number}")
+        conversation = device.conversations[number // 2 % len(device.conversations)]
+        await device.send(conversation, f"goodbye-{number}", texts.next(self.rng))
+
+    async def _all_heard(self) -> bool:
+        """Whether every device knows as much of each conversation as any other."""
+        known: dict[str, set[int]] = {}
+        for device in self.house.devices:
+            for conversation, memory in device.memory.items():
+                known.setdefault(conversation, set()).add(memory.last_seq)
+        return all(len(seqs) == 1 for seqs in known.values())
 
     async def _fresh(self, account: Account) -> Device:
         """A device that starts from nothing and reads every conversation of its person."""
