@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -279,20 +279,36 @@ async def test_what_commits_together_is_shown_in_the_order_of_its_changes(
     assert sorted(one["content"] for one in shown) == ["둘", "하나!"]
 
 
+async def test_news_from_core_are_shown_after_what_was_written_before_them(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    """The last state a screen is shown is the last there is."""
+    hers = await minji.opens()
+    async with held_up(play) as waiting:
+        archiving = asyncio.create_task(minji.changes(talk, archived=True))
+        await eventually(lambda: waiting() == 1)
+        blocking = asyncio.create_task(play.blocks(junho, minji))
+        await eventually(lambda: waiting() == 2)
+    await asyncio.gather(archiving, blocking)
+    states = [frame["conversation"] for frame in await hers.hears_nothing_before_pong()]
+    assert [(one["is_active"], one["me"]["archived"]) for one in states] == [(True, True), (False, True)]
+
+
 @asynccontextmanager
-async def held_up(play: Play) -> AsyncIterator[None]:
-    """Until the block ends nothing is committed; then everything at once."""
+async def held_up(play: Play) -> AsyncIterator[Callable[[], int]]:
+    """Until the block ends nothing is committed; then everything at once. Gives how much waits."""
     assert play.house.chat is not None
-    begun, done = threading.Event(), threading.Event()
+    await eventually(lambda: play.rows("outbox") == [])
+    writer, begun, done = play.house.chat.writer, threading.Event(), threading.Event()
 
     def wait() -> None:
         begun.set()
         done.wait(5)
 
-    holding = asyncio.create_task(asyncio.to_thread(play.house.chat.writer.run, wait))
+    holding = asyncio.create_task(asyncio.to_thread(writer.run, wait))
     await eventually(begun.is_set)
     try:
-        yield
+        yield lambda: writer.waiting
     finally:
         done.set()
         await holding

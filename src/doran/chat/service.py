@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 from doran.chat import opening, receipts, storing
 from doran.chat.delivery import Delivering, Unheard
@@ -23,7 +23,7 @@ from doran.chat.socket import Frames
 from doran.chat.storing import Draft
 from doran.chat.subscribers import SUBSCRIPTIONS
 from doran.chat.typing import TypingSigns
-from doran.chat.writer import DATABASE, Writer
+from doran.chat.writer import DATABASE, Outcome, Writer
 from doran.kernel import auth, clock, telemetry
 from doran.kernel.auth import Principal
 from doran.kernel.bus import Bus
@@ -65,7 +65,7 @@ class ChatService:
         self.unheard = Unheard(writer=self.writer, readers=self.readers.pool, seconds=config.undelivered_seconds)
         self._delivering = Delivering(self.fanout, self._signs, self.unheard)
         self.relay = Relay(Outbox, bus, run_in_transaction=self.writer.run, linger=0.05)
-        self.consumer = Consumer("chat", SUBSCRIPTIONS, Inbox, DeadLetter, run_in_transaction=self.writer.run)
+        self.consumer = Consumer("chat", SUBSCRIPTIONS, Inbox, DeadLetter, run_in_transaction=self._heard)
         self.consumer.attach(bus)
         self.gateway: Gateway | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -150,9 +150,17 @@ class ChatService:
     def _tell(self, told: list[object]) -> None:
         self._delivering.tell(told)  # type: ignore[arg-type]
 
+    def _heard(self, change: Callable[[], Any]) -> Any:
+        """The change of an event, made by the writer."""
+        return self.writer.run(lambda: self._showing(change))
+
+    def _showing(self, change: Callable[[], Any]) -> Outcome:
+        """What is shown of it comes in order with all that commits together."""
+        self._shown: list[Delivery] = []
+        return Outcome(change(), deliveries=self._shown)
+
     def _show(self, deliveries: Sequence[Delivery]) -> None:
-        if deliveries:
-            self._loop.call_soon_threadsafe(self.fanout.publish, deliveries)
+        transaction.on_commit(partial(self._shown.extend, deliveries), using=DATABASE)
 
     def _part(self, conversation_id: str, both: tuple[str, str]) -> None:
         self._loop.call_soon_threadsafe(self._parted, conversation_id, both)

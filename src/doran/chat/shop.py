@@ -20,8 +20,8 @@ from doran.realtime.hub import Delivery
 @dataclass(slots=True)
 class Shop:
     """`sends` limits one person's messages; `core_knows` asks core whether somebody exists;
-    `show`, `part` and `end_session` reach open sockets from any thread: `part` ends what passes
-    between two people who may not talk any more."""
+    `show` shows what an event changed, if it commits; `part` and `end_session` reach open sockets
+    from any thread: `part` ends what passes between two people who may not talk any more."""
 
     config: Config
     writer: Writer

@@ -68,7 +68,7 @@ def _reconsider(user_id: str, other: str | None = None) -> None:
             shown += conversations.set_active(conversation, may_talk)
             if not may_talk:
                 transaction.on_commit(partial(shop().part, str(conversation.id), both), using=DATABASE)
-    transaction.on_commit(partial(shop().show, shown), using=DATABASE)
+    shop().show(shown)
 
 
 SUBSCRIPTIONS: dict[str, Callable[[Any], None]] = {
