@@ -66,4 +66,4 @@ def held(conversation_ids: Iterable[str]) -> dict[str, Counter]:
         if db_id not in found:
             found[db_id] = Counter(db_id, (one, two), last_seq, change_seq, bool(is_active), {})
         found[db_id].marks[user_id] = MarksRow(*marks)
-    return {str(sql.wire_uuid(db_id)): counter for db_id, counter in found.items()}
+    return {sql.wire_uuid(db_id): counter for db_id, counter in found.items()}

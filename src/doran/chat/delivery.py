@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from doran.chat.models import Conversation, Member, Message, Outbox
 from doran.chat.storing import Sent
@@ -32,9 +32,8 @@ class Delivering:
         self._signs = signs
         self._unheard = unheard
 
-    def tell(self, told: list[tuple[Reply, Outcome]]) -> None:
+    def tell(self, told: list[tuple[Reply, Outcome]], committed_at: float) -> None:
         """The writer calls this once for each commit, in commit order."""
-        started = time.perf_counter()
         faults.hit("send.after_commit_before_ack")
         for reply, outcome in told:
             _answer(reply, outcome)
@@ -44,7 +43,7 @@ class Delivering:
         for message in sent:
             self._signs.end(message.conversation_id, message.sender_id)
             self._unheard.expect(message)
-        telemetry.delivered(len(sent), time.perf_counter() - started)
+        telemetry.delivered(len(sent), time.perf_counter() - committed_at)
 
 
 def _answer(reply: Reply, outcome: Outcome) -> None:
@@ -108,7 +107,7 @@ class Unheard:
                 self._writer.submit(Job(lambda place=place: say_undelivered(*place), _ignore))  # type: ignore[misc]
 
 
-def _behind() -> object:
+def _behind() -> QuerySet[Member]:
     rows = Member.objects.using(DATABASE).filter(
         last_delivered_seq__lt=F("conversation__last_seq"), undelivered_seq__lt=F("conversation__last_seq")
     )

@@ -47,7 +47,7 @@ def send(
     Raises `Problem` for what can be seen without the database.
     """
     store = shop()
-    store.sends.check(sender_id)
+    _count(sender_id)
     content = texts.checked(text, limit=store.config.content_limit)
     _check_type(message_type)
     _check_client_message_id(client_message_id)
@@ -67,6 +67,14 @@ def send_and_wait(**what: object) -> Sent:
     """The same for a thread that may wait: returns what was stored, raises its refusal."""
     sent: Sent = wait_for(lambda reply: send(**what, reply=reply))  # type: ignore[arg-type]
     return sent
+
+
+def _count(sender_id: str) -> None:
+    try:
+        shop().sends.check(sender_id)
+    except Problem:
+        telemetry.rate_limited("sends_per_second")
+        raise
 
 
 def _check_type(message_type: str) -> None:

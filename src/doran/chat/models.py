@@ -11,7 +11,7 @@ USER_ID_LENGTH = 255
 CLIENT_MESSAGE_ID_LENGTH = 64
 
 
-def user_id_field(**options: object) -> models.CharField:
+def user_id_field(**options: object) -> models.CharField[str, str]:
     """Another service's id: opaque, compared byte by byte."""
     return models.CharField(max_length=USER_ID_LENGTH, **options)  # type: ignore[arg-type]
 

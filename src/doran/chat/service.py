@@ -20,10 +20,11 @@ from doran.chat.reading import Readers
 from doran.chat.receipts import Claim
 from doran.chat.shop import Shop, identity, open_shop
 from doran.chat.socket import Frames
+from doran.chat.statements import keep_pages_for_writing
 from doran.chat.storing import Draft
 from doran.chat.subscribers import SUBSCRIPTIONS
 from doran.chat.typing import TypingSigns
-from doran.chat.writer import DATABASE, Outcome, Writer
+from doran.chat.writer import DATABASE, Outcome, Reply, Writer
 from doran.kernel import auth, clock, telemetry
 from doran.kernel.auth import Principal
 from doran.kernel.bus import Bus
@@ -58,6 +59,7 @@ class ChatService:
             stores={Draft: storing.store, Claim: receipts.store},
             tell=self._tell,
             loop=self._loop,
+            begin=keep_pages_for_writing,
             after_commit=lambda: self.relay.wake(),
             batch=config.batch,
             limit=config.writer_queue,
@@ -90,7 +92,6 @@ class ChatService:
         self.gateway = self._gateway(mine.epoch)
         self.writer.start()
         self.unheard.start()
-        self.relay.start()
         await self._hear_of_ended_sessions()
         self._sweeping = asyncio.ensure_future(self._sweep())
         telemetry.watch_writer_queue(lambda: self.writer.waiting)
@@ -124,7 +125,6 @@ class ChatService:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
         await self.unheard.stop()
-        await asyncio.to_thread(self.relay.stop)
         await asyncio.to_thread(self.writer.stop)
         telemetry.health.unregister("chat database")
         open_shop(None)
@@ -145,10 +145,11 @@ class ChatService:
 
     async def _verify(self, token: str) -> Principal:
         """A token seen before is known at once; a new one costs a signature, or a fetch of keys."""
-        return auth.remembered(token) or await self.readers(partial(auth.verify, token))
+        known = auth.remembered(token)
+        return await self.readers(partial(auth.verify, token)) if known is None else known
 
-    def _tell(self, told: list[object]) -> None:
-        self._delivering.tell(told)  # type: ignore[arg-type]
+    def _tell(self, told: list[tuple[Reply, Outcome]], committed_at: float) -> None:
+        self._delivering.tell(told, committed_at)
 
     def _heard(self, change: Callable[[], Any]) -> Any:
         """The change of an event, made by the writer."""

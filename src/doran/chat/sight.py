@@ -75,7 +75,7 @@ def of(side: Side) -> Sight:
 def _my_state(row: list[Any]) -> frames.MyState:
     delivered, read, muted_until, archived, pinned_at, hidden_before, marked_unread, draft = row
     return frames.MyState(
-        delivered, read, sql.wire_time(muted_until), bool(archived), sql.wire_time(pinned_at), hidden_before,
+        delivered, read, sql.wire_time_or_none(muted_until), bool(archived), sql.wire_time_or_none(pinned_at), hidden_before,
         bool(marked_unread), draft,
     )  # fmt: skip
 

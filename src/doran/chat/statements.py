@@ -18,12 +18,19 @@ def cursor() -> CursorWrapper:
     return connections[DATABASE].cursor()
 
 
+def keep_pages_for_writing() -> None:
+    """The writer's connection meets the same pages again and again, and has room for them."""
+    if connections[DATABASE].vendor == "sqlite":
+        cursor().execute("PRAGMA cache_size=-8000")
+
+
 def table(model: type[models.Model]) -> str:
     return connections[DATABASE].ops.quote_name(model._meta.db_table)
 
 
 def column(model: type[models.Model], name: str) -> str:
-    return connections[DATABASE].ops.quote_name(model._meta.get_field(name).column)
+    stored: Any = model._meta.get_field(name)
+    return connections[DATABASE].ops.quote_name(stored.column)
 
 
 def columns(model: type[models.Model], names: Iterable[str], *, of: str = "") -> str:
@@ -67,17 +74,19 @@ def read_uuid(value: Any) -> uuid.UUID:
     return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
 
 
-def wire_time(value: Any) -> str | None:
+def wire_time(value: Any) -> str:
     """A stored moment (UTC) as the border shows it, without a detour over datetime where it is text."""
-    if value is None:
-        return None
     if isinstance(value, str):  # SQLite keeps moments as text and leaves zero microseconds out
         return f"{value[:10]}T{value[11:]}Z" if len(value) == 26 else f"{value[:10]}T{value[11:]}.000000Z"
     return f"{value:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def wire_uuid(value: Any) -> str | None:
+def wire_time_or_none(value: Any) -> str | None:
+    return None if value is None else wire_time(value)
+
+
+def wire_uuid(value: Any) -> str:
     """A stored id as the border shows it."""
     if isinstance(value, str) and len(value) == 32:
         return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
-    return None if value is None else str(value)
+    return str(value)

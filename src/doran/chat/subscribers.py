@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from doran.chat import conversations, people
-from doran.chat.models import Block, EndedSession
+from doran.chat.models import Block, EndedSession, Outbox
 from doran.chat.shop import shop
 from doran.chat.writer import DATABASE
 from doran.contracts import events
@@ -34,6 +34,8 @@ def on_user_deactivated(event: events.UserDeactivated) -> None:
 
 
 def on_user_erased(event: events.UserErased) -> None:
+    """Their words in events that still wait go as well; the other person keeps what was said to them."""
+    Outbox.forget(event)
     people.learn(event.user_id, is_active=False, is_erased=True, display_name="")
     _reconsider(event.user_id)
 

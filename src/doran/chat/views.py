@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from doran.chat import statements as sql
 from doran.chat.models import Conversation, Member, Message
@@ -32,9 +32,9 @@ def message_view(row: Sequence[Any], *, hidden: bool = False) -> frames.MessageV
     created_at = sql.wire_time(created)
     return frames.MessageView(
         sql.wire_uuid(id_), sql.wire_uuid(conversation), seq, change_seq, sender, "" if gone else content, kind,
-        created_at, created_at if updated == created else sql.wire_time(updated), edited and sql.wire_time(edited),
-        gone, answered and sql.wire_uuid(answered), client,
-    )  # type: ignore[arg-type]  # fmt: skip
+        created_at, created_at if updated == created else sql.wire_time(updated), sql.wire_time_or_none(edited), gone,
+        None if answered is None else sql.wire_uuid(answered), client,
+    )  # fmt: skip
 
 
 def one_message(message: Message, *, hidden: bool = False) -> frames.MessageView:
@@ -43,11 +43,11 @@ def one_message(message: Message, *, hidden: bool = False) -> frames.MessageView
     return frames.MessageView(
         id=str(message.id), conversation_id=str(message.conversation_id), seq=message.seq,
         change_seq=message.change_seq, sender_id=message.sender_id, content="" if gone else message.content,
-        message_type=message.message_type, created_at=rfc3339(message.created_at),
+        message_type=cast("frames.MessageType", message.message_type), created_at=rfc3339(message.created_at),
         updated_at=rfc3339(message.updated_at), edited_at=rfc3339_or_none(message.edited_at), is_deleted=gone,
         reply_to=None if message.reply_to is None else str(message.reply_to),
         client_message_id=message.client_message_id,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def my_state(member: Member) -> frames.MyState:

@@ -44,7 +44,8 @@ Reply = Callable[[Outcome], None]
 class Work(Protocol):
     """What waits for the writer. `reply` hears of it once, after the commit or the refusal."""
 
-    reply: Reply
+    @property
+    def reply(self) -> Reply: ...
 
 
 @dataclass(slots=True)
@@ -66,17 +67,19 @@ class Store(Protocol):
     everything is taken back and it is called again, `careful`, to look first.
     """
 
-    def __call__(self, work: Sequence[Any], *, careful: bool) -> list[Outcome]: ...
+    def __call__(self, work: Sequence[Any], /, *, careful: bool) -> list[Outcome]: ...
 
 
 @dataclass(slots=True)
 class Writer:
     """`stores` write what can be grouped, by kind; `tell` is called with each commit's replies and
-    deliveries, in commit order, on the event loop, or on the writer's own thread where there is none."""
+    deliveries and its moment, in commit order, on the event loop, or on the writer's own thread where there is none;
+    `begin` is called first, on that thread."""
 
     stores: Mapping[type, Store]
-    tell: Callable[[list[tuple[Reply, Outcome]]], None]
+    tell: Callable[[list[tuple[Reply, Outcome]], float], None]
     loop: asyncio.AbstractEventLoop | None = None
+    begin: Callable[[], None] = lambda: None
     after_commit: Callable[[], None] = lambda: None
     batch: int = 256
     limit: int = 20_000
@@ -137,6 +140,7 @@ class Writer:
     # -- the thread ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self.begin()
         while not self._stopping or self._pending:
             self._wake.acquire()
             while self._pending:
@@ -154,12 +158,13 @@ class Writer:
     def _commit(self, batch: list[Any]) -> None:
         started = time.perf_counter()
         done = self._written(batch)
-        telemetry.batch_committed(len(batch), time.perf_counter() - started)
+        committed_at = time.perf_counter()
+        telemetry.batch_committed(len(batch), committed_at - started)
         told = [(work.reply, outcome) for work, outcome in done]
         if self.loop is None:
-            self.tell(told)
+            self.tell(told, committed_at)
         else:
-            self.loop.call_soon_threadsafe(self.tell, told)
+            self.loop.call_soon_threadsafe(self.tell, told, committed_at)
         self.after_commit()
 
     def _written(self, batch: list[Any], *, careful: bool = False) -> Done:

@@ -229,9 +229,10 @@ class Envelope(msgspec.Struct, frozen=True):
         if kind is None:
             raise UnknownEvent(self.event_type)
         try:
-            return _decoders[kind].decode(self.data)
+            event: Event = _decoders[kind].decode(self.data)
         except msgspec.ValidationError as wrong:
             raise BadEvent(f"{self.event_type}: {wrong}") from None
+        return event
 
 
 class UnknownEvent(LookupError):

@@ -293,6 +293,7 @@ class Connection:
             self.end(4400)
 
     def _too_fast(self, text: str | None, wait: float) -> None:
+        telemetry.rate_limited("frames_per_second")
         self.refuse(Problem("too_many_requests", retry_after=wait), ref=_ref_of(text))
         if self._rate.is_hopeless:
             self.end(4429)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -114,10 +115,11 @@ class Application:
     def _may_read_metrics(self, scope: Scope) -> bool:
         token = self._house.config.metrics_token
         if token:
-            return _header(scope, b"authorization") == f"Bearer {token}"
-        client = scope.get("client")
-        forwarded = _header(scope, b"x-forwarded-for")
-        return bool(client) and forwarded is None and ipaddress.ip_address(client[0]).is_loopback
+            said = _header(scope, b"authorization") or ""
+            return hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
+        client = scope.get("client") or ("", 0)
+        is_forwarded = _header(scope, b"x-forwarded-for") is not None
+        return not is_forwarded and _is_address(client[0]) and ipaddress.ip_address(client[0]).is_loopback
 
     async def _asyncapi(self, _scope: Scope, send: Send) -> None:
         await _answer_json(send, 200, asyncapi.document())

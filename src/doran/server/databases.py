@@ -15,8 +15,12 @@ from doran.kernel.config import BadSetting, Config
 SERVICES = ("core", "chat", "ai")
 
 # WAL keeps readers and the writer apart; FULL flushes each commit to the disk before it returns.
-# NORMAL would lose acknowledged rows when the power goes (docs/adr/0003-group-commit.md).
-_SQLITE_START = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=20000; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=4000;"
+# NORMAL would lose acknowledged rows when the power goes (docs/adr/0003-group-commit.md). Each of
+# a dozen connections keeps few pages: the system's cache is next to it, and memory is for sockets.
+_SQLITE_START = (
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=20000; "
+    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-512; PRAGMA wal_autocheckpoint=4000;"
+)
 
 
 def databases(config: Config) -> dict[str, dict[str, Any]]:

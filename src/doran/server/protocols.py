@@ -19,7 +19,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     _deadline: TimerHandle | None = None
 
-    def connection_made(self, transport: BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(cast(Transport, transport))
         _bound_send_buffer(transport)
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._too_late)
@@ -41,8 +41,8 @@ class HttpProtocol(HttpToolsProtocol):
         """The request is read already; the socket takes it as it is."""
         self.connections.discard(self)
         path, _, query = self.url.partition(b"?")
-        if issubclass(self.ws_protocol_class, SocketProtocol):  # type: ignore[arg-type]
-            taken = self.ws_protocol_class(self.config, self.server_state, self.app_state)  # type: ignore[misc,call-arg]
+        if self.ws_protocol_class is SocketProtocol:
+            taken = SocketProtocol(self.config, self.server_state, self.app_state)
             self.transport.set_protocol(taken)
             taken.open(self.transport, dict(self.scope), path=path, query=query)
             self._let_go()

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
-from websockets.frames import apply_mask
+from websockets.speedups import apply_mask
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class SocketProtocol(asyncio.Protocol):
     def open(self, transport: Transport, scope: dict[str, Any], *, path: bytes, query: bytes) -> None:
         """Take over a connection whose HTTP request asks for a WebSocket."""
         self.transport = transport
-        self._connections.add(self)
+        self._connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own kinds
         accept = _accepted(dict(scope["headers"]))
         if accept is None:
             return self._refuse(b"400 Bad Request")
@@ -127,7 +127,7 @@ class SocketProtocol(asyncio.Protocol):
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
-            await self._app(scope, self.receive, self.send)  # type: ignore[arg-type]
+            await self._app(scope, self.receive, self.send)
         except ClientDisconnected:
             pass
         except Exception:

@@ -71,8 +71,6 @@ class House:
         await self.pool.close(self.config.drain_seconds)
         for relay in self.relays:
             await asyncio.to_thread(relay.stop)
-        if self.chat is not None:
-            await asyncio.to_thread(self.chat.relay.stop)
         await asyncio.to_thread(self.bus.stop)
         if self.chat is not None:
             await self.chat.stop()
@@ -98,6 +96,7 @@ class House:
 
         self.chat = ChatService(self.config, bus=self.bus, core_knows=self._core_knows)
         await self.chat.start()
+        self.relays.append(self.chat.relay)
 
     def _core_knows(self, user_id: str, token: str) -> bool:
         """Asked only where chat's own projection has a gap, with the token of whoever wants to know."""

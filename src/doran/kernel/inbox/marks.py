@@ -38,7 +38,7 @@ class Marks:
 
     def _stored(self, column: str, value: Any) -> Any:
         field = self.inbox._meta.get_field(column)
-        assert isinstance(field, models.Field)  # noqa: S101  a column is never a relation backwards
+        assert isinstance(field, models.Field)  # a column is never a relation backwards
         return field.get_db_prep_value(field.to_python(value), connections[self.database])
 
     @cached_property
