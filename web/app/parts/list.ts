@@ -87,7 +87,6 @@ export class DoranList extends Piece {
     const { words } = this;
     const name = this.#name(thread);
     const chosen = thread.id === this.current;
-    const unread = chosen && document.hasFocus() ? 0 : thread.unread;
     return html`
       <li class=${chosen ? "chosen" : ""} @contextmenu=${(event: MouseEvent) => this.#menu(event, thread)}>
         <a href="#/c/${encodeURIComponent(thread.id)}" aria-current=${chosen ? "page" : "false"}>
@@ -99,7 +98,7 @@ export class DoranList extends Piece {
           </span>
           <time datetime=${thread.updatedAt}>${brief(new Date(thread.updatedAt))}</time>
           <span class="last">${this.#last(thread)}</span>
-          ${this.#badge(thread, unread)}
+          ${this.#badge(thread)}
         </a>
         <button class="round more" aria-label=${words.actionsFor(name)} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menu(event, thread)}>${icons.more}</button>
       </li>
@@ -118,8 +117,9 @@ export class DoranList extends Piece {
     return html`${last.sender_id === this.client.userId ? `${words.you}: ` : nothing}<bdi>${snippet(last.content)}</bdi>`;
   }
 
-  #badge(thread: Thread, unread: number): TemplateResult | typeof nothing {
+  #badge(thread: Thread): TemplateResult | typeof nothing {
     const { words } = this;
+    const { unread } = thread;
     const quiet = isMuted(thread.me.muted_until) ? "quiet" : "";
     if (unread > 0) return html`<span class="badge ${quiet}"><span aria-hidden="true">${unread > 999 ? "999+" : unread}</span><span class="unseen">${words.unread(unread)}</span></span>`;
     if (thread.me.marked_unread) return html`<span class="badge dot ${quiet}"><span class="unseen">${words.markedUnread}</span></span>`;
