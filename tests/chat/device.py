@@ -58,20 +58,24 @@ class Device:
             self.conversations[conversation["id"]] = conversation
             self.messages.setdefault(conversation["id"], {})
         elif frame["type"] in ("chat_message", "message_updated", "message_deleted"):
-            self._places(frame["message"])
+            self._places(frame["message"], is_new=frame["type"] == "chat_message")
         elif frame["type"] in ("message_read", "message_delivered"):
             self._marks(frame)
 
-    def _places(self, message: dict[str, Any]) -> None:
+    def _places(self, message: dict[str, Any], *, is_new: bool) -> None:
         conversation = self.conversations[message["conversation_id"]]
         conversation["last_seq"] = max(conversation["last_seq"], message["seq"])
         if message["seq"] >= conversation["me"]["hidden_before_seq"]:
             self.messages[message["conversation_id"]][message["seq"]] = message
-        if message["sender_id"] == self.person.id:
-            self._advance(conversation["me"], "last_read_seq", message["seq"])
+        if is_new:
+            self._written_by(message["sender_id"], conversation, message["seq"])
+
+    def _written_by(self, sender_id: str, conversation: dict[str, Any], seq: int) -> None:
+        """Who writes has read what came before."""
+        is_mine = sender_id == self.person.id
+        self._advance(conversation["me" if is_mine else "peer"], "last_read_seq", seq)
+        if is_mine:
             conversation["me"]["marked_unread"] = False
-        else:
-            self._advance(conversation["peer"], "last_read_seq", message["seq"])
 
     def _marks(self, frame: dict[str, Any]) -> None:
         conversation = self.conversations[frame["conversation_id"]]
