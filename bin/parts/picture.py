@@ -35,7 +35,6 @@ def main() -> None:
             chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
             minji = arrive(chromium, server, "minji", people["minji"], looks="light")
             junho = arrive(chromium, server, "junho", people["junho"], looks="dark")
-            junho.locator(".jump").click()
             junho.get_by_role("textbox").last.type("돗자리는 내가 챙길까?", delay=20)
             minji.get_by_role("main").get_by_text("입력 중").wait_for()
             save(chromium, [minji.screenshot(), junho.screenshot()])
