@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from doran.chat import statements as sql
@@ -55,15 +56,20 @@ def held(conversation_ids: Iterable[str]) -> dict[str, Counter]:
     if not wanted:
         return {}
     cursor = sql.cursor()
-    cursor.execute(
-        f"SELECT {sql.columns(Conversation, _CONVERSATION, of='c')}, {sql.columns(Member, _MEMBER, of='m')}"  # noqa: S608
-        f" FROM {sql.table(Conversation)} c JOIN {sql.table(Member)} m ON m.conversation_id = c.id"
-        f" WHERE c.id IN ({sql.marks(wanted)}){sql.locking()}",
-        wanted,
-    )
+    cursor.execute(_statement(len(wanted)), wanted)
     found: dict[Any, Counter] = {}
     for db_id, one, two, last_seq, change_seq, is_active, user_id, *marks in cursor.fetchall():
         if db_id not in found:
             found[db_id] = Counter(db_id, (one, two), last_seq, change_seq, bool(is_active), {})
         found[db_id].marks[user_id] = MarksRow(*marks)
     return {sql.wire_uuid(db_id): counter for db_id, counter in found.items()}
+
+
+@lru_cache(maxsize=512)
+def _statement(count: int) -> str:
+    marks = sql.marks(range(count))
+    return (
+        f"SELECT {sql.columns(Conversation, _CONVERSATION, of='c')}, {sql.columns(Member, _MEMBER, of='m')}"  # noqa: S608
+        f" FROM {sql.table(Conversation)} c JOIN {sql.table(Member)} m ON m.conversation_id = c.id"
+        f" WHERE c.id IN ({marks}){sql.locking()}"
+    )
