@@ -18,7 +18,6 @@ export const CLOSES: Readonly<Record<number, CloseKind>> = {
   1012: { name: "restarting", next: "soon" },
   4400: { name: "bad_frames", next: "stop" },
   4401: { name: "not_authenticated", next: "renew" },
-  4403: { name: "origin_not_allowed", next: "stop" },
   4404: { name: "not_found", next: "stop" },
   4408: { name: "too_slow", next: "soon" },
   4409: { name: "replaced", next: "stop" },
