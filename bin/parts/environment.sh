@@ -76,6 +76,7 @@ make_environment() { # stamp-name lock-files...
     wanted="$(print_of pyproject.toml "$@") $(pwd)"
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x .venv/bin/python ] && return
     find_python
+    trap 'echo interrupted; undo; exit 130' INT TERM HUP
     if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
         started "Making .venv ($("$python" -V))"
         undo() { rm -rf .venv; }
@@ -83,7 +84,6 @@ make_environment() { # stamp-name lock-files...
         quietly "making .venv" "$python" -m venv .venv
         finished
     fi
-    trap 'undo; exit 130' INT TERM HUP
     rm -f "$stamp"
     started "Installing what is locked"
     requirements=
