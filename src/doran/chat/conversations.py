@@ -102,21 +102,32 @@ def _created(side: Side) -> Delivery:
 
 def for_member(conversation_id: str, user_id: str, *, lock: bool = False) -> Side:
     """Authorisation is this fetch: what is not yours is not found. `lock` inside the writer only."""
-    query = Conversation.objects.using(DATABASE)
+    parsed = parse_id(conversation_id)
     if lock:
-        query = query.select_for_update()
-    conversation = query.filter(id=parse_id(conversation_id)).first()
-    if conversation is None:
+        Conversation.objects.using(DATABASE).select_for_update().filter(id=parsed).first()
+    sides = sides_of(user_id, [parsed])
+    if not sides:
         raise Problem("not_found")
-    return _side(conversation, Member.objects.using(DATABASE).filter(conversation=conversation), user_id)
+    return sides[0]
 
 
-def _side(conversation: Conversation, members: Iterable[Member], user_id: str) -> Side:
+def sides_of(user_id: str, ids: Sequence[uuid.UUID]) -> list[Side]:
+    """This person's sides of these conversations, in this order, leaving out what is not theirs.
+
+    Each conversation comes with both members in one statement, so that no mark is ahead of it.
+    """
+    members: dict[uuid.UUID, list[Member]] = {}
+    rows = Member.objects.using(DATABASE).filter(conversation_id__in=ids).select_related("conversation")
+    for member in rows:
+        members.setdefault(member.conversation_id, []).append(member)
+    found = (_side(members[one], user_id) for one in ids if one in members)
+    return [side for side in found if side is not None]
+
+
+def _side(members: Sequence[Member], user_id: str) -> Side | None:
     by_person = {member.user_id: member for member in members}
-    if user_id not in by_person:
-        raise Problem("not_found")
-    me = by_person.pop(user_id)
-    return Side(conversation, me, next(iter(by_person.values())))
+    me = by_person.pop(user_id, None)
+    return None if me is None else Side(me.conversation, me, next(iter(by_person.values())))
 
 
 def summary(side: Side) -> frames.ConversationView:
@@ -160,23 +171,13 @@ def _hidden_last(sides: Sequence[Side]) -> set[uuid.UUID]:
     return {row.conversation_id for row in rows if last[row.conversation_id] == row.seq}
 
 
-def sides_of(user_id: str, conversations: Sequence[Conversation]) -> list[Side]:
-    members: dict[uuid.UUID, list[Member]] = {}
-    for member in Member.objects.using(DATABASE).filter(conversation__in=conversations):
-        members.setdefault(member.conversation_id, []).append(member)
-    return [_side(conversation, members[conversation.id], user_id) for conversation in conversations]
-
-
 def listed(user_id: str, *, page: int, page_size: int) -> tuple[list[frames.ConversationView], int]:
     """One page of a person's conversations, newest activity first, and how many there are in all."""
     mine = Member.objects.using(DATABASE).filter(user_id=user_id)
     first = (page - 1) * page_size
-    conversations = list(
-        Conversation.objects.using(DATABASE)
-        .filter(members__user_id=user_id)
-        .order_by("-updated_at", "-id")[first : first + page_size]
-    )
-    return summaries(sides_of(user_id, conversations)), mine.count()
+    newest = Conversation.objects.using(DATABASE).filter(members__user_id=user_id).order_by("-updated_at", "-id")
+    ids = list(newest.values_list("id", flat=True)[first : first + page_size])
+    return summaries(sides_of(user_id, ids)), mine.count()
 
 
 def set_active(conversation: Conversation, is_active: bool) -> list[Delivery]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from django.db.models import Q
 
@@ -57,7 +57,7 @@ def sync(user_id: str, *, epoch: str | None, known: Mapping[str, int], state_sin
         reset=reset,
         state_seq=state_seq,
         has_more=state_seq < now_at or len(stated) + len(differing) > CONVERSATIONS_AT_ONCE,
-        conversations=tuple(_with_changes(side, known, state_since) for side in _sides(user_id, found)),
+        conversations=tuple(_with_changes(side, known, state_since) for side in conversations.sides_of(user_id, found)),
     )
 
 
@@ -82,11 +82,6 @@ def _stated(user_id: str, known: Mapping[str, int], since: int, now_at: int) -> 
     in_order = sorted((at, one) for one, at in first.items() if str(one) in known)
     taken, left = in_order[:CONVERSATIONS_AT_ONCE], in_order[CONVERSATIONS_AT_ONCE:]
     return [one for _, one in taken], left[0][0] - 1 if left else now_at
-
-
-def _sides(user_id: str, ids: Sequence[uuid.UUID]) -> list[Side]:
-    found = Conversation.objects.using(DATABASE).in_bulk(ids)
-    return conversations.sides_of(user_id, [found[one] for one in ids if one in found])
 
 
 def _with_changes(side: Side, known: Mapping[str, int], state_since: int) -> frames.ChangedConversation:
