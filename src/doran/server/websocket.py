@@ -89,7 +89,7 @@ class SocketProtocol(asyncio.Protocol):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._rest = b""
-        self._fragments: list[bytes] | None = None
+        self._fragments: bytearray | None = None
         self._timer: TimerHandle | None = None
         self._awaiting_pong = False
         self._reading_paused = False
@@ -192,7 +192,7 @@ class SocketProtocol(asyncio.Protocol):
             raise Failed(1002)
         if opcode >= _CLOSE and (size > 125 or not first & _FIN):
             raise Failed(1002)
-        if size + sum(map(len, self._fragments or ())) > self._limit:
+        if size + len(self._fragments or b".") - 1 > self._limit:
             raise Failed(1009)
 
     def _hear(self, first: int, payload: bytes) -> None:
@@ -208,11 +208,16 @@ class SocketProtocol(asyncio.Protocol):
 
     def _hear_control(self, opcode: int, payload: bytes) -> None:
         if opcode == _PING:
-            self.transport.write(bytes((_FIN | _PONG, len(payload))) + payload)
+            self._answer_ping(payload)
         elif opcode == _PONG:
             self._awaiting_pong = False
         else:
             self._hear_close(payload)
+
+    def _answer_ping(self, payload: bytes) -> None:
+        """Unless the client leaves unread what it was sent: who only pings must not fill our memory."""
+        if self._writer is None:
+            self.transport.write(bytes((_FIN | _PONG, len(payload))) + payload)
 
     def _hear_close(self, payload: bytes) -> None:
         """Answer a close frame with the same, or end what our own began."""
@@ -228,12 +233,11 @@ class SocketProtocol(asyncio.Protocol):
         if (opcode == _CONTINUATION) != (self._fragments is not None):
             raise Failed(1002)
         if self._fragments is None:
-            self._fragments = [bytes((opcode,))]
-        self._fragments.append(payload)
+            self._fragments = bytearray((opcode,))
+        self._fragments += payload
         if first & _FIN:
-            (kind, *pieces), self._fragments = self._fragments, None
-            whole = b"".join(pieces)
-            said = {"text": _text(whole)} if kind == b"\x01" else {"bytes": whole}
+            kind, whole, self._fragments = self._fragments[0], bytes(self._fragments[1:]), None
+            said = {"text": _text(whole)} if kind == _TEXT else {"bytes": whole}
             self._add({"type": "websocket.receive", **said})
             self._read_slower()
 
