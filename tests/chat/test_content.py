@@ -6,7 +6,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doran.chat import content
@@ -103,12 +103,14 @@ SHOWN_FORMATS = "".join(
 )
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=("Cf", "Zs", "Zl", "Zp", "Cc"), exclude_characters=SHOWN_FORMATS), max_size=20))
 def test_nothing_but_format_characters_is_nothing(text: str) -> None:
     with pytest.raises(Problem):
         content.checked(text, limit=4000)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_what_is_accepted_is_stable(text: str) -> None:
     """Stored text is composed, holds no control character, and is accepted again as it is."""

@@ -102,7 +102,7 @@ async def test_refusals_say_nothing(play: Play, minji: Person, junho: Person, so
     assert [one.event_type for one in play.told[told:]] == ["conversation.created"]
 
 
-@pytest.mark.settings(undelivered_seconds=0.05)
+@pytest.mark.settings(undelivered_seconds=0.4)
 async def test_what_no_device_took_is_said_once(play: Play, minji: Person, junho: Person, talk: str) -> None:
     await minji.sends(talk, "하나")
     last = await minji.sends(talk, "둘")
@@ -118,7 +118,7 @@ async def test_what_no_device_took_is_said_once(play: Play, minji: Person, junho
     assert [one["up_to_seq"] for one in play.said("message.undelivered")] == [2, 3]
 
 
-@pytest.mark.settings(undelivered_seconds=0.05)
+@pytest.mark.settings(undelivered_seconds=0.4)
 async def test_what_a_device_took_is_not_said(
     play: Play, minji: Person, junho: Person, sora: Person, talk: str
 ) -> None:

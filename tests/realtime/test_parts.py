@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doran.realtime import presence
@@ -127,6 +127,7 @@ async def test_who_reads_slowly_but_reads_is_kept() -> None:
     assert (len(reader.read), reader.slow) == (50, 0)
 
 
+@settings(deadline=None)
 @given(texts=st.lists(st.text(max_size=3), max_size=20), pauses=st.lists(st.booleans(), max_size=20))
 def test_what_is_read_is_the_beginning_of_what_was_offered(texts: list[str], pauses: list[bool]) -> None:
     async def story() -> None:
