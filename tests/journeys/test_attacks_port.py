@@ -114,6 +114,48 @@ async def test_five_hundred_half_open_connections_keep_nobody_out(config: Config
         await asyncio.gather(*(one.close() for one in mute))
 
 
+MALFORMED = {
+    "no HTTP": b"hello\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "two lengths": b"POST /api/core/tokens/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
+    "length and chunks": (
+        b"POST /api/core/tokens/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ),
+    "a negative length": b"POST /api/core/tokens/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    "a broken chunk": (
+        b"POST /api/core/tokens/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"
+    ),
+    "a line in a header": b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n",
+    "endless headers": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + b"x" * 1_000_000 + b"\r\n\r\n",
+    "a socket without a key": (
+        b"GET /ws/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\n\r\n"
+    ),
+    "a socket of an old kind": (
+        b"GET /ws/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+async def test_what_is_no_proper_request_is_refused_and_hung_up_on(config: Config, people: People, what: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", config.port)
+    writer.write(MALFORMED[what])
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        try:
+            answer = await reader.read()
+        except ConnectionError:
+            answer = b""
+    writer.close()
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:200]
+    assert b"doran_build_info" not in answer
+    await asyncio.to_thread(people[0].asks, "/api/core/users/me/")
+
+
 async def test_a_client_that_never_reads_is_let_go_and_others_are_served(config: Config, people: People) -> None:
     minji, junho, talk = people
     before, stuck = let_go(config), await deaf(config, junho.token)

@@ -11,18 +11,29 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from doran.server.websocket import SocketProtocol
 
 HEADER_SECONDS: Final = 10.0
+HEADER_BYTES: Final = 64 * 1024
 SEND_BUFFER: Final = 128 * 1024
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP whose client must say its headers in time: half a request must not hold a connection."""
+    """HTTP whose client must say its headers in time and briefly.
+
+    Half a request must not hold a connection, nor the memory that endless headers would fill.
+    """
 
     _deadline: TimerHandle | None = None
+    _unfinished = 0
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(cast(Transport, transport))
         _bound_send_buffer(transport)
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._unfinished = 0 if self._deadline is None else self._unfinished + len(data)
+        if self._unfinished > HEADER_BYTES and not self.transport.is_closing():
+            self.send_400_response("The headers are too long.")
 
     def on_headers_complete(self) -> None:
         self._forget_deadline()
