@@ -130,6 +130,18 @@ async def test_what_a_device_took_is_not_said(
     assert [one["conversation_id"] for one in play.said("message.undelivered")] == [other]
 
 
+@pytest.mark.settings(undelivered_seconds=0.4)
+async def test_nobody_is_called_across_a_block(
+    play: Play, minji: Person, junho: Person, sora: Person, talk: str
+) -> None:
+    await minji.sends(talk, "하나")
+    await play.blocks(junho, minji)
+    other = await minji.starts(sora)
+    await minji.sends(other, "이것은 아무도")
+    await eventually(lambda: play.said("message.undelivered"))
+    assert [one["conversation_id"] for one in play.said("message.undelivered")] == [other]
+
+
 async def test_no_words_and_no_tokens_in_any_log(
     play: Play, minji: Person, junho: Person, talk: str, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
