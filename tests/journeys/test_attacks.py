@@ -69,8 +69,14 @@ def somewhere(path: str) -> str:
     return "/".join(str(uuid.uuid4()) if part.startswith("{") else part for part in path.split("/"))
 
 
-def stored(house: House) -> dict[str, list[Any]]:
-    """Every row of every service that is not about events on their way."""
+async def stored(house: House) -> dict[str, list[Any]]:
+    """Every row of every service, once all events have arrived."""
+    for relay in house.relays:
+        await asyncio.to_thread(relay.drain)
+    return await asyncio.to_thread(_stored, house)
+
+
+def _stored(house: House) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for service in house.config.services:
         database = sqlite3.connect(f"{house.config.data}/{service}.sqlite3")
@@ -153,7 +159,7 @@ async def forged(house: House, minji: Person, junho: Person) -> dict[str, str]:
 
 
 async def test_no_forged_token_is_believed_anywhere(house: House, minji: Person, junho: Person, talk: str) -> None:
-    before = stored(house)
+    before = await stored(house)
     for what, token in (await forged(house, minji, junho)).items():
         for path in ("/api/core/users/me/", f"/api/chat/conversations/{talk}/", f"/api/ai/jobs/{uuid.uuid4()}/"):
             answer = await call(house.app, "GET", path, headers={"Authorization": f"Bearer {token}"})
@@ -164,7 +170,7 @@ async def test_no_forged_token_is_believed_anywhere(house: House, minji: Person,
         by_frame = await Socket(house.app, "/ws/").accepted()
         by_frame.says(type="auth", token=token)
         assert (what, await by_frame.is_closed()) == (what, 4401)
-    assert stored(house) == before
+    assert await stored(house) == before
     await minji.sees(talk)
 
 
@@ -208,28 +214,28 @@ BROKEN: dict[str, tuple[bytes, set[int]]] = {
 async def test_a_broken_body_is_refused_everywhere(house: House, minji: Person, junho: Person, talk: str) -> None:
     paths = await bodies(house.app, minji, talk)
     assert len(paths) > 12
-    before = stored(house)
+    before = await stored(house)
     for what, (raw, allowed) in BROKEN.items():
         for method, path in paths:
             answer = await minji.asks(method, path, raw=raw)
             assert answer.status in allowed, (what, method, path, answer.body)
             assert answer.headers["content-type"] == "application/problem+json"
             says_nothing_inward(answer)
-    assert stored(house) == before
+    assert await stored(house) == before
 
 
 async def test_two_megabytes_are_too_many(house: House, minji: Person, junho: Person, talk: str) -> None:
     paths = await bodies(house.app, minji, talk)
-    before = stored(house)
+    before = await stored(house)
     for method, path in paths:
         answer = await minji.asks(method, path, raw=json.dumps({"content": "x" * 2_000_000}).encode())
         refuses(answer, 413, "payload_too_large")
-    assert stored(house) == before
+    assert await stored(house) == before
 
 
 async def test_only_json_is_understood(house: House, minji: Person, junho: Person, talk: str) -> None:
     paths = await bodies(house.app, minji, talk)
-    before = stored(house)
+    before = await stored(house)
     for kind in (
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -239,7 +245,7 @@ async def test_only_json_is_understood(house: House, minji: Person, junho: Perso
         for method, path in paths:
             answer = await minji.asks(method, path, raw=b'{"content":"x"}', headers={"Content-Type": kind})
             refuses(answer, 415, "unsupported_media_type")
-    assert stored(house) == before
+    assert await stored(house) == before
 
 
 # -- addresses -----------------------------------------------------------------------------------------
@@ -271,12 +277,12 @@ async def test_methods_nobody_offers_are_refused(minji: Person, method: str) -> 
 
 @pytest.mark.parametrize("host", ["evil.example.com", "", "localhost.evil.example.com", "[", "a b"])
 async def test_other_names_for_this_house_are_not_answered(house: House, minji: Person, host: str) -> None:
-    before = stored(house)
+    before = await stored(house)
     for path in ("/api/core/users/me/", "/", "/health/live"):
         answer = await call(house.app, "GET", path, headers={"Authorization": f"Bearer {minji.token}"}, host=host)
         assert answer.status == 400
         assert minji.id not in answer.body.decode()
-    assert stored(house) == before
+    assert await stored(house) == before
 
 
 async def test_pages_of_others_may_not_read_answers(minji: Person) -> None:
@@ -293,13 +299,13 @@ async def test_pages_of_others_may_not_read_answers(minji: Person) -> None:
 
 async def test_what_is_anothers_looks_like_nothing(house: House, minji: Person, sora: Person, talk: str) -> None:
     hers = (await minji.gets("/api/core/sessions/"))["results"][0]["id"]
-    before = stored(house)
+    before = await stored(house)
     for path, nothing in ((f"/api/core/sessions/{hers}/", f"/api/core/sessions/{uuid.uuid4()}/"),
                           ("/api/core/sessions/x/", f"/api/core/sessions/{uuid.uuid4()}/")):  # fmt: skip
         one, other = await sora.asks("DELETE", path), await sora.asks("DELETE", nothing)
         assert {**one.json, "trace_id": ""} == {**other.json, "trace_id": ""}
         refuses(one, 404, "not_found")
-    assert stored(house) == before
+    assert await stored(house) == before
     public = await sora.gets(f"/api/core/users/{minji.id}/")
     assert set(public) <= {"id", "username", "profile", "created_at", "kind"}
 
@@ -373,7 +379,7 @@ async def test_whether_a_name_exists_cannot_be_told_from_a_failed_log_in(house: 
 async def test_two_hundred_who_create_one_pair_at_once_make_one(house: House, minji: Person, junho: Person) -> None:
     talks = await asyncio.gather(*(minji.starts(junho) if number % 2 else junho.starts(minji) for number in range(200)))
     assert len(set(talks)) == 1
-    assert len(stored(house)["chat_conversation"]) == 1
+    assert len((await stored(house))["chat_conversation"]) == 1
 
 
 async def test_while_the_house_drains_nobody_new_comes_in(house: House, minji: Person, talk: str) -> None:
