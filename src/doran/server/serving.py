@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -151,7 +150,7 @@ def _server(config: Config, play: Play | None, began: float) -> Any:
             say("Stopped.")
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.force_exit = self.should_exit  # asked twice: at once
             self.should_exit = True
 
     return Server(uvicorn.Config(house.app, **_uvicorn_settings(config)))

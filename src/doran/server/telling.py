@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def say(words: str, *, end: str = "\n") -> None:
-    """One line, at once."""
-    sys.stdout.write(words + end)
-    sys.stdout.flush()
+    """One line, at once. Nobody may be listening any more; that must not keep a server from stopping."""
+    with suppress(BrokenPipeError):
+        sys.stdout.write(words + end)
+        sys.stdout.flush()
 
 
 @contextmanager
