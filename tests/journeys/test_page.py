@@ -322,6 +322,7 @@ def _violations(page: Page, where: str) -> list[str]:
 def test_the_keyboard_alone_is_enough(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
     junho.says(junho.with_(minji), "안녕")
     page = minji.window(chromium)
+    expect(page.get_by_role("navigation", name="대화").get_by_role("link")).to_have_count(1)
     page.get_by_role("link", name="내 정보와 설정").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
