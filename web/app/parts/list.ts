@@ -382,6 +382,9 @@ export class DoranList extends Piece {
           opacity: 1;
           pointer-events: auto;
         }
+        li:hover:has(.more) time {
+          visibility: hidden;
+        }
       }
       .archive {
         display: flex;
