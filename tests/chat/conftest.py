@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -15,7 +17,7 @@ from doran.contracts import events
 from doran.kernel import clock, siblings
 from doran.server.wiring import House
 from tests.cast import Mint, Person
-from tests.stage import awake, ground
+from tests.stage import awake, eventually, ground
 
 
 class Play:
@@ -57,6 +59,25 @@ class Play:
 
     async def unblocks(self, one: Person, other: Person) -> None:
         await self.happens(events.UserUnblocked(one.id, other.id, clock.rfc3339(clock.now())))
+
+    @asynccontextmanager
+    async def held_up(self) -> AsyncIterator[Callable[[], int]]:
+        """Until the block ends nothing is committed; then everything at once. Gives how much waits."""
+        assert self.house.chat is not None
+        await eventually(lambda: self.rows("outbox") == [])
+        writer, begun, done = self.house.chat.writer, threading.Event(), threading.Event()
+
+        def wait() -> None:
+            begun.set()
+            done.wait(5)
+
+        holding = asyncio.create_task(asyncio.to_thread(writer.run, wait))
+        await eventually(begun.is_set)
+        try:
+            yield lambda: writer.waiting
+        finally:
+            done.set()
+            await holding
 
     def said(self, kind: str) -> list[dict[str, Any]]:
         """The data of every event of this kind that has left chat."""

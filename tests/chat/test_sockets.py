@@ -432,6 +432,20 @@ async def test_a_restart_tells_every_socket_to_come_back(play: Play, minji: Pers
         await Socket(play.app, "/ws/").accepted()
 
 
+async def test_what_was_accepted_is_answered_before_the_goodbye(play: Play, minji: Person, talk: str) -> None:
+    hers = await minji.opens(talk)
+    await hers.hears("conversation_history")
+    async with play.held_up() as waiting:
+        for number in range(5):
+            hers.says(type="chat_message", content=f"{number}")
+        await eventually(lambda: waiting() == 5)
+        draining = asyncio.create_task(play.house.drain())
+        await eventually(lambda: play.house.is_draining)
+    heard = [(await hers.hears())["type"] for _ in range(5)]
+    await draining
+    assert (heard, await hers.is_closed()) == (["ack"] * 5, 1012)
+
+
 async def test_who_leaves_is_forgotten(play: Play, minji: Person, talk: str) -> None:
     socket = await minji.opens(talk)
     socket.says(type="chat_message", content="그리고 안녕")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -275,7 +272,7 @@ async def test_what_commits_together_is_shown_in_the_order_of_its_changes(
     first = await minji.sends(talk, "하나")
     phone, desk, his = await minji.opens(talk), await minji.opens(talk), await junho.opens(talk)
     await his.hears("conversation_history")
-    async with held_up(play):
+    async with play.held_up():
         phone.says(type="edit_message", message_id=first["id"], content="하나!")
         desk.says(type="chat_message", content="둘")
         await desk.hears_nothing_before_pong()
@@ -289,7 +286,7 @@ async def test_news_from_core_are_shown_after_what_was_written_before_them(
 ) -> None:
     """The last state a screen is shown is the last there is."""
     hers = await minji.opens()
-    async with held_up(play) as waiting:
+    async with play.held_up() as waiting:
         archiving = asyncio.create_task(minji.changes(talk, archived=True))
         await eventually(lambda: waiting() == 1)
         blocking = asyncio.create_task(play.blocks(junho, minji))
@@ -297,23 +294,3 @@ async def test_news_from_core_are_shown_after_what_was_written_before_them(
     await asyncio.gather(archiving, blocking)
     states = [frame["conversation"] for frame in await hers.hears_nothing_before_pong()]
     assert [(one["is_active"], one["me"]["archived"]) for one in states] == [(True, True), (False, True)]
-
-
-@asynccontextmanager
-async def held_up(play: Play) -> AsyncIterator[Callable[[], int]]:
-    """Until the block ends nothing is committed; then everything at once. Gives how much waits."""
-    assert play.house.chat is not None
-    await eventually(lambda: play.rows("outbox") == [])
-    writer, begun, done = play.house.chat.writer, threading.Event(), threading.Event()
-
-    def wait() -> None:
-        begun.set()
-        done.wait(5)
-
-    holding = asyncio.create_task(asyncio.to_thread(writer.run, wait))
-    await eventually(begun.is_set)
-    try:
-        yield lambda: writer.waiting
-    finally:
-        done.set()
-        await holding

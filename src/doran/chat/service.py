@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from doran.chat.storing import Draft
 from doran.chat.subscribers import SUBSCRIPTIONS
 from doran.chat.typing import TypingSigns
 from doran.chat.writer import DATABASE, Outcome, Reply, Writer
+from doran.contracts.errors import Problem
 from doran.kernel import auth, clock, telemetry
 from doran.kernel.auth import Principal
 from doran.kernel.bus import Bus
@@ -114,6 +116,8 @@ class ChatService:
         if self.gateway is None:
             return
         self.gateway.is_draining = True
+        with suppress(Problem, TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(self.writer.run, _nothing), self._config.drain_seconds)
         for connection in self.hub:
             connection.end(1012)
         until = time.monotonic() + self._config.drain_seconds
@@ -202,6 +206,10 @@ class ChatService:
         for session_id in await self.readers(_lately_ended):
             if not auth.ended.has(session_id):
                 auth.ended.add(session_id)
+
+
+def _nothing() -> None:
+    """Done after all that was accepted before it."""
 
 
 def _lately_ended() -> list[str]:
