@@ -61,8 +61,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """A fresh id in a test's name would differ between the processes that share the tests."""
-    return argname if isinstance(val, str | uuid.UUID) and _UUID.search(str(val)) else None
+    """A fresh id or mask in a test's name would differ between the processes that share the tests."""
+    is_fresh = isinstance(val, bytes) or (isinstance(val, str | uuid.UUID) and _UUID.search(str(val)))
+    return argname if is_fresh else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
