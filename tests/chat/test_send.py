@@ -158,6 +158,17 @@ async def test_a_repetition_answers_with_the_message_as_it_now_stands(
     assert len(play.rows("message")) == 1
 
 
+async def test_a_repetition_does_not_bring_back_what_i_deleted_for_myself(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    sent = await minji.sends(talk, "처음", client_message_id="m-1")
+    assert (await minji.deletes(sent, scope="me")).status == 200
+    again = await minji.tries_to_send(talk, "처음", client_message_id="m-1")
+    assert (again.status, again.json) == (200, (await minji.sees(talk))["messages"][0])
+    assert (again.json["content"], again.json["is_deleted"]) == ("", True)
+    assert (await junho.sees(talk))["messages"][0]["content"] == "처음"
+
+
 async def test_a_repetition_is_answered_also_when_nothing_new_could_be_sent(
     play: Play, minji: Person, junho: Person, talk: str
 ) -> None:

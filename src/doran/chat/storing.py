@@ -15,7 +15,7 @@ import msgspec
 
 from doran.chat import statements as sql
 from doran.chat.counters import Counter, held
-from doran.chat.models import Conversation, Member, Message, Outbox
+from doran.chat.models import Conversation, HiddenMessage, Member, Message, Outbox
 from doran.chat.views import message_columns, message_view
 from doran.chat.writer import DATABASE, Outcome, Reply
 from doran.contracts import events, frames
@@ -213,7 +213,15 @@ def _find_sent(draft: Draft) -> _Before | None:
         [draft.conversation_id.replace("-", ""), draft.sender_id, draft.client_message_id],
     )
     row = cursor.fetchone()
-    return None if row is None else _Before(bytes(row[0]), frames.encode(message_view(row[1:])))
+    if row is None:
+        return None
+    return _Before(bytes(row[0]), frames.encode(message_view(row[1:], hidden=_is_hidden(draft, seq=row[3]))))
+
+
+def _is_hidden(draft: Draft, *, seq: int) -> bool:
+    """Whether the sender has deleted the message for themselves since."""
+    rows = HiddenMessage.objects.using(DATABASE).filter(conversation_id=draft.conversation_id, seq=seq)
+    return rows.filter(user_id=draft.sender_id).exists()
 
 
 def _repeated(draft: Draft, before: _Before) -> Outcome:
