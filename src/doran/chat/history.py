@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from doran.chat import statements as sql
-from doran.chat.models import HiddenMessage, Message
+from doran.chat.models import HiddenMessage, Message, MessageChange
 from doran.chat.sight import Sight
-from doran.chat.views import message_columns, message_view
+from doran.chat.views import MESSAGE_FIELDS, message_columns, message_view
 from doran.chat.writer import DATABASE
 from doran.contracts.frames import MessageView
 
@@ -18,13 +18,12 @@ def between(seen: Sight, *, low: int, high: int) -> list[MessageView]:
     low, high = max(low, seen.first_seq), min(high, seen.last_seq)
     if high < low:
         return []
-    cursor = sql.cursor()
-    cursor.execute(
+    rows = _rows(
         f"SELECT {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
         " WHERE conversation_id = %s AND seq BETWEEN %s AND %s ORDER BY seq",
         [seen.conversation_id.replace("-", ""), low, high],
     )
-    return as_seen(seen, cursor.fetchall())
+    return as_seen(seen, rows)
 
 
 def newest(seen: Sight, count: int) -> list[MessageView]:
@@ -39,14 +38,47 @@ def page(seen: Sight, *, number: int, size: int) -> list[MessageView]:
 
 
 def changed(seen: Sight, *, since: int, limit: int) -> list[Any]:
-    """Rows whose last change came after `since`, in change order."""
-    cursor = sql.cursor()
-    cursor.execute(
+    """Rows whose last change came after `since`, in change order: those sent since, and those changed."""
+    rows = [*_sent_after(seen, since, limit), *_changed_after(seen, since, limit)]
+    return sorted(rows, key=_change_seq)[:limit]
+
+
+def _sent_after(seen: Sight, since: int, limit: int) -> list[Any]:
+    """Messages sent after `since` and never changed: in the order of `seq`, which is theirs of change.
+
+    Each send is one change, so there are no more of them than changes since then: reading begins
+    that far from the end.
+    """
+    first = max(seen.first_seq, seen.last_seq - (seen.change_seq - since) + 1)
+    return _rows(
         f"SELECT {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
-        " WHERE conversation_id = %s AND change_seq > %s AND change_seq <= %s ORDER BY change_seq LIMIT %s",
+        " WHERE conversation_id = %s AND seq >= %s AND change_seq > %s AND change_seq <= %s"
+        " AND edited_at IS NULL AND is_deleted = %s ORDER BY seq LIMIT %s",
+        [seen.conversation_id.replace("-", ""), first, since, seen.change_seq, False, limit],
+    )
+
+
+def _changed_after(seen: Sight, since: int, limit: int) -> list[Any]:
+    """Messages edited or deleted after `since`, each where its last change stands."""
+    columns = sql.columns(Message, MESSAGE_FIELDS, of="m")
+    return _rows(
+        f"SELECT {columns} FROM {sql.table(MessageChange)} x JOIN {sql.table(Message)} m"  # noqa: S608
+        " ON m.conversation_id = x.conversation_id AND m.seq = x.seq AND m.change_seq = x.change_seq"
+        " WHERE x.conversation_id = %s AND x.change_seq > %s AND x.change_seq <= %s"
+        " ORDER BY x.change_seq LIMIT %s",
         [seen.conversation_id.replace("-", ""), since, seen.change_seq, limit],
     )
+
+
+def _rows(statement: str, values: list[Any]) -> list[Any]:
+    cursor = sql.cursor()
+    cursor.execute(statement, values)
     return list(cursor.fetchall())
+
+
+def _change_seq(row: Sequence[Any]) -> int:
+    number: int = row[MESSAGE_FIELDS.index("change_seq")]
+    return number
 
 
 def as_seen(seen: Sight, rows: Sequence[Sequence[Any]]) -> list[MessageView]:

@@ -14,7 +14,7 @@ import msgspec
 from doran.chat import content as texts
 from doran.chat import conversations, people
 from doran.chat.conversations import Side
-from doran.chat.models import CLIENT_MESSAGE_ID_LENGTH, HiddenMessage, Message, Outbox
+from doran.chat.models import CLIENT_MESSAGE_ID_LENGTH, HiddenMessage, Message, MessageChange, Outbox
 from doran.chat.shop import shop
 from doran.chat.storing import Draft, Sent
 from doran.chat.views import one_message
@@ -168,6 +168,9 @@ def _touch(message: Message, side: Side, *changed: str) -> None:
     message.change_seq = conversations.bump(side.conversation)
     message.updated_at = clock.now()
     message.save(using=DATABASE, update_fields=["change_seq", "updated_at", *changed])
+    MessageChange.objects.using(DATABASE).create(
+        conversation_id=message.conversation_id, change_seq=message.change_seq, seq=message.seq
+    )
 
 
 Changed = type[frames.MessageUpdated] | type[frames.MessageDeleted]

@@ -109,7 +109,20 @@ class Message(models.Model):
                 fields=["client_message_id", "conversation", "sender_id"], name="message_sent_once"
             ),
         ]
-        indexes = [models.Index(fields=["conversation", "change_seq"], name="message_changes")]
+
+
+class MessageChange(models.Model):
+    """A message was changed after it was sent. New messages are found by `seq`; these rows find the rest.
+
+    An index of all messages by `change_seq` would cost every send a page; few messages are changed.
+    """
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+", db_index=False)
+    change_seq = models.BigIntegerField()
+    seq = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["conversation", "change_seq"], name="message_change_once")]
 
 
 class HiddenMessage(models.Model):
