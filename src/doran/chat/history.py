@@ -84,7 +84,8 @@ def _change_seq(row: Sequence[Any]) -> int:
 def as_seen(seen: Sight, rows: Sequence[Sequence[Any]]) -> list[MessageView]:
     """Stored rows as this person sees them: what they deleted for themselves is a tombstone."""
     hidden = _hidden(seen, [row[2] for row in rows]) if seen.has_hidden and rows else ()
-    return [message_view(row, hidden=row[2] in hidden) for row in rows]
+    place = seen.conversation_id
+    return [message_view(row, hidden=row[2] in hidden, conversation_id=place) for row in rows]
 
 
 def _hidden(seen: Sight, seqs: Sequence[int]) -> set[int]:

@@ -74,11 +74,9 @@ def read_uuid(value: Any) -> uuid.UUID:
     return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
 
 
-def wire_time(value: Any) -> str:
-    """A stored moment (UTC) as the border shows it, without a detour over datetime where it is text."""
-    if isinstance(value, str):  # SQLite keeps moments as text and leaves zero microseconds out
-        return f"{value[:10]}T{value[11:]}Z" if len(value) == 26 else f"{value[:10]}T{value[11:]}.000000Z"
-    return f"{value:%Y-%m-%dT%H:%M:%S.%f}Z"
+def wire_time(value: datetime) -> str:
+    """A stored moment (UTC, naive or not) as the border shows it; `strftime` costs nearly twice as much."""
+    return value.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def wire_time_or_none(value: Any) -> str | None:

@@ -6,7 +6,7 @@ Each handler runs inside the writer's transaction; what is to be seen is shown a
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from doran.chat.models import Block, EndedSession, Outbox
 from doran.chat.shop import shop
 from doran.chat.writer import DATABASE
 from doran.contracts import events
+from doran.kernel import clock
 from doran.realtime.hub import Delivery
 
 
@@ -51,7 +52,11 @@ def on_user_unblocked(event: events.UserUnblocked) -> None:
 
 
 def on_session_revoked(event: events.SessionRevoked) -> None:
-    """Remembered, so that a restart does not let the session's last access tokens back in."""
+    """Remembered, so that a restart does not let the session's last access tokens back in.
+
+    Those whose last access token has long expired are forgotten.
+    """
+    EndedSession.objects.using(DATABASE).filter(ended_at__lt=clock.now() - timedelta(days=1)).delete()
     if event.session_id is not None:
         EndedSession.objects.using(DATABASE).update_or_create(
             session_id=event.session_id,

@@ -23,17 +23,18 @@ def message_columns() -> str:
     return sql.columns(Message, MESSAGE_FIELDS)
 
 
-def message_view(row: Sequence[Any], *, hidden: bool = False) -> frames.MessageView:
-    """A stored row; a deleted one, or one `hidden` from the viewer, as a tombstone without content."""
-    (id_, conversation, seq, change_seq, sender, content, kind, created, updated, edited, deleted, answered, client) = (
-        row
-    )
+def message_view(row: Sequence[Any], *, hidden: bool = False, conversation_id: str = "") -> frames.MessageView:
+    """A stored row; a deleted one, or one `hidden` from the viewer, as a tombstone without content.
+
+    Whoever reads many rows of one conversation gives its id, which need then not be spelt for each.
+    """
+    id_, place, seq, change_seq, sender, content, kind, created, updated, edited, deleted, answered, client = row
     gone = bool(deleted) or hidden
     created_at = sql.wire_time(created)
     return frames.MessageView(
-        sql.wire_uuid(id_), sql.wire_uuid(conversation), seq, change_seq, sender, "" if gone else content, kind,
-        created_at, created_at if updated == created else sql.wire_time(updated), sql.wire_time_or_none(edited), gone,
-        None if answered is None else sql.wire_uuid(answered), client,
+        sql.wire_uuid(id_), conversation_id or sql.wire_uuid(place), seq, change_seq, sender, "" if gone else content,
+        kind, created_at, created_at if updated == created else sql.wire_time(updated),
+        sql.wire_time_or_none(edited), gone, None if answered is None else sql.wire_uuid(answered), client,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def now() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """A moment as every border shows it: UTC, microseconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def rfc3339_or_none(moment: datetime | None) -> str | None:
