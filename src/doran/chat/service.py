@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from doran.chat import opening, receipts, storing
 from doran.chat.delivery import Delivering, Unheard
@@ -97,7 +97,6 @@ class ChatService:
         await self._hear_of_ended_sessions()
         self._sweeping = asyncio.ensure_future(self._sweep())
         telemetry.watch_writer_queue(lambda: self.writer.waiting)
-        telemetry.health.register("chat database", _look_at_database)
 
     def _gateway(self, epoch: str) -> Gateway:
         frames = Frames(readers=self.readers, signs=self._signs, presence=self.presence)
@@ -130,7 +129,6 @@ class ChatService:
             await asyncio.wait([self._sweeping])
         await self.unheard.stop()
         await asyncio.to_thread(self.writer.stop)
-        telemetry.health.unregister("chat database")
         open_shop(None)
         self.readers.close()
 
@@ -217,11 +215,3 @@ def _lately_ended() -> list[str]:
     after = clock.now() - timedelta(seconds=auth.LONGEST_SECONDS + 2 * auth.LEEWAY_SECONDS)
     rows = EndedSession.objects.using(DATABASE).filter(ended_at__gt=after)
     return list(rows.values_list("session_id", flat=True))
-
-
-def _look_at_database() -> None:
-    try:
-        with connections[DATABASE].cursor() as cursor:
-            cursor.execute("SELECT 1")
-    finally:
-        connections[DATABASE].close()

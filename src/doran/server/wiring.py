@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from django.db import connections
 
 from doran.kernel import auth, siblings, telemetry
 from doran.kernel.bus.memory import MemoryBus
@@ -51,6 +54,7 @@ class House:
         self.pool.start()
         for service in self.config.services:
             siblings.register_local(service, self.pool.ask)
+            telemetry.health.register(f"{service} database", partial(_look_at_database, service))
             if service != "chat":
                 self._plug(service)
         if "chat" in self.config.services:
@@ -76,6 +80,7 @@ class House:
             await self.chat.stop()
         for service in self.config.services:
             siblings.register_local(service, None)
+            telemetry.health.unregister(f"{service} database")
         siblings.close()
         auth.use(None)
 
@@ -112,6 +117,14 @@ def _own_keys(config: Config) -> Source | None:
     keys.ensure()
     published: Source = keys.published
     return published
+
+
+def _look_at_database(service: str) -> None:
+    try:
+        with connections[service].cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connections[service].close()
 
 
 def _application(house: House) -> Any:
