@@ -31,6 +31,7 @@ def test_a_server_starts_answers_and_stops_cleanly(tmp_path: Path, told: signal.
         assert server.asks("/health/live")[0] == 200
         status, ready = server.asks("/health/ready")
         assert (status, ready["status"]) == (200, "ok")
+        assert set(ready["dependencies"]) == {"core database", "chat database", "ai database"}
         assert server.is_told(told) == code_of("done")
     assert "Stopped." in server.said()
     assert "Traceback" not in server.said()
@@ -78,6 +79,14 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
     assert result.returncode == code_of("unwritable")
     assert result.stderr.count("\n") == 1
     assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    result = doran("up", "--port", "0", "--data", "/proc/doran", cwd=tmp_path)
+    assert result.returncode == code_of("unwritable")
+    assert "/proc/doran" in result.stderr
+    assert "--data" in result.stderr
+    assert is_empty(tmp_path)
 
 
 def test_two_servers_never_share_a_folder(tmp_path: Path) -> None:

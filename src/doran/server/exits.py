@@ -52,6 +52,8 @@ def disk_refusal(wrong: OSError, place: Path) -> Refused:
         return Refused("unwritable", f"{place} cannot be written by this user: choose another folder with --data.")
     if wrong.errno in (errno.ENOTDIR, errno.EEXIST):
         return Refused("unwritable", f"{place} is not a folder: choose another with --data.")
+    if wrong.errno == errno.ENOENT:
+        return Refused("unwritable", f"{place} cannot be made: choose another folder with --data.")
     return Refused("failed", f"{place}: {wrong.strerror}.")
 
 
