@@ -44,6 +44,12 @@ async def test_the_first_frame_may_be_the_token(play: Play, minji: Person, talk:
     assert (await socket.hears())["type"] == "conversation_history"
 
 
+async def test_a_first_frame_with_a_ref_is_answered_with_it(play: Play, minji: Person) -> None:
+    socket = await Socket(play.app, door(None)).accepted()
+    socket.says(type="auth", token=minji.token, ref="in")
+    assert (await socket.hears("ready"))["ref"] == "in"
+
+
 @pytest.mark.settings(auth_seconds=0.1)
 async def test_who_says_nothing_is_sent_away(play: Play, talk: str) -> None:
     for path in (door(None), door(talk)):
@@ -308,7 +314,8 @@ async def test_a_socket_ends_with_its_token_unless_renewed(play: Play, minji: Pe
     renewed, forgotten, waiting = await short.opens(talk), await short.opens(talk), await short.opens()
     await renewed.hears("conversation_history")
     renewed.says(type="auth", token=play.mint.token(minji.id, seconds=600), ref=1)
-    assert (await renewed.hears())["type"] == "ready"
+    ready = await renewed.hears()
+    assert (ready["type"], ready["ref"]) == ("ready", 1)
     later(300)
     assert [await forgotten.is_closed(), await waiting.is_closed()] == [4401, 4401]
     assert await renewed.hears_nothing_before_pong() == []

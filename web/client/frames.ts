@@ -173,7 +173,7 @@ export type ClientFrame =
 
 type Ref = { readonly ref?: string | number | null };
 
-export interface Ready {
+export interface Ready extends Ref {
   readonly type: "ready";
   readonly user_id: string;
   readonly session_id: string | null;

@@ -217,12 +217,13 @@ class ServerFrame(msgspec.Struct, frozen=True, tag_field="type"):
     pass
 
 
-class Ready(ServerFrame, frozen=True, tag="ready"):
+class Ready(ServerFrame, frozen=True, tag="ready", omit_defaults=True):
     user_id: str
     session_id: str | None
     epoch: str
     server_time: str
     heartbeat: int
+    ref: str | int | None = None
 
 
 class ConversationHistory(ServerFrame, frozen=True, tag="conversation_history"):

@@ -197,7 +197,7 @@ class Connection:
         gateway.unready += 1
         try:
             async with asyncio.timeout(gateway.config.auth_seconds):
-                self._become(await gateway.verify(self._token or await self._first_token()))
+                ref = await self._authenticate()
         finally:
             self._token = None
             gateway.unready -= 1
@@ -206,17 +206,23 @@ class Connection:
         faults.hit("connection.after_subscribe_before_history")
         history = await gateway.open_conversation(self) if self.conversation_id else None
         gateway.presence.arrive(self.user_id)
-        self._outbound.offer(self._ready())
+        self._outbound.offer(self._ready(ref))
         self._release(history)
 
-    async def _first_token(self) -> str:
+    async def _authenticate(self) -> str | int | None:
+        """By the header, or else by the first frame, whose `ref` is to be answered."""
+        said = None if self._token else await self._first_frame()
+        self._become(await self._gateway.verify(said.token if said else self._token or ""))
+        return said.ref if said else None
+
+    async def _first_frame(self) -> frames.Auth:
         try:
             frame = _frames.decode(await self._wire.receive())
         except (msgspec.DecodeError, RecursionError, BinaryFrame):
             raise Problem("not_authenticated") from None
         if not isinstance(frame, frames.Auth):
             raise Problem("not_authenticated")
-        return frame.token
+        return frame
 
     def _become(self, principal: Principal) -> None:
         self.principal = principal
@@ -224,7 +230,7 @@ class Connection:
         self.session_id = principal.session_id
         self.expires_at = principal.expires_at
 
-    def _ready(self) -> str:
+    def _ready(self, ref: str | int | None) -> str:
         return frames.encode(
             frames.Ready(
                 user_id=self.user_id,
@@ -232,6 +238,7 @@ class Connection:
                 epoch=self._gateway.epoch(),
                 server_time=telemetry.server_time(),
                 heartbeat=self._gateway.config.heartbeat,
+                ref=ref,
             )
         ).decode()
 
@@ -283,7 +290,7 @@ class Connection:
         if (principal.user_id, principal.issuer) != (self.user_id, self.principal and self.principal.issuer):
             raise Problem("not_authenticated", "The token belongs to somebody else.")
         self._become(principal)
-        self._outbound.offer(self._ready())
+        self._outbound.offer(self._ready(frame.ref))
 
     def _strike(self, text: str | None, wrong: Exception) -> None:
         self._strikes += 1
@@ -340,5 +347,5 @@ def _ref_of(text: str | None) -> str | int | None:
 
 
 def _safe_reason(wrong: Exception) -> str:
-    """What msgspec says of types and names is safe to repeat; it never quotes values of strings."""
+    """What msgspec says of types and names goes to nobody but who sent them."""
     return "The JSON is too deep." if isinstance(wrong, RecursionError) else f"{wrong}."
