@@ -86,9 +86,9 @@ async def test_two_devices_race_and_the_furthest_wins(play: Play, minji: Person,
 async def test_a_send_moves_its_authors_own_marks(minji: Person, junho: Person, talk: str) -> None:
     await told(minji, talk, 2)
     hers = await minji.opens(talk)
-    await junho.sends(talk, "봤어")
+    sent = await junho.sends(talk, "봤어")
     shown = await hers.hears("message_read")
-    assert (shown["user_id"], shown["up_to_seq"]) == (junho.id, 3)
+    assert (shown["user_id"], shown["up_to_seq"], shown["message_id"]) == (junho.id, 3, sent["id"])
     seen = await junho.sees(talk)
     assert (seen["unread_count"], seen["me"]["last_read_seq"]) == (0, 3)
     assert (await minji.sees(talk))["peer"]["last_read_seq"] == 3

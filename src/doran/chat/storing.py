@@ -123,7 +123,7 @@ class _Batch:
         self._add_rows(draft, counter, message_id)
         self._add_event(view, message_id, recipient_id, draft.trace_id)
         sent = Sent(payload, True, draft.conversation_id, draft.sender_id, recipient_id, view.seq)
-        return Outcome(sent, deliveries=self._shown(draft, counter, payload))
+        return Outcome(sent, deliveries=self._shown(draft, counter, view.id, payload))
 
     def _view(self, draft: Draft, counter: Counter, message_id: str) -> frames.MessageView:
         return frames.MessageView(
@@ -154,7 +154,7 @@ class _Batch:
             (message_id, event.NAME, event.VERSION, view.conversation_id, data, self._db_now, trace_id, 0)
         )
 
-    def _shown(self, draft: Draft, counter: Counter, payload: bytes) -> tuple[Delivery, ...]:
+    def _shown(self, draft: Draft, counter: Counter, message_id: str, payload: bytes) -> tuple[Delivery, ...]:
         """The message for both people's screens; and that its author has read what came before it."""
         conversation_id, seq = draft.conversation_id, counter.last_seq
         frame = frames.encode(frames.ChatMessage(conversation_id, msgspec.Raw(payload)))
@@ -163,7 +163,7 @@ class _Batch:
         read_before, author.read = author.read, seq
         if read_before >= seq - 1:
             return (message,)
-        read = frames.MessageRead(conversation_id, draft.sender_id, seq, None, self._moment)
+        read = frames.MessageRead(conversation_id, draft.sender_id, seq, message_id, self._moment)
         return (message, Delivery(counter.people, frames.encode(read).decode(), conversation_id))
 
     def _write(self) -> None:
