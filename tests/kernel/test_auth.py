@@ -880,6 +880,15 @@ def test_the_foreign_issuer_comes_from_the_settings(ours: Issuer, theirs: Issuer
         assert not auth.may_be_foreign(MINJI)
 
 
+def test_where_there_is_no_core_only_the_foreign_issuer_is_believed(ours: Issuer, theirs: Issuer) -> None:
+    with serving(lambda page: _send(page, theirs.key_set())) as (address, _):
+        chosen = {"foreign_issuer": THEIRS, "foreign_jwks_url": f"{address}/keys", "foreign_audience": "shop-chat"}
+        verifier = auth.verifier(settings(**chosen))
+        assert verifier.verify(theirs.says(sub="junho", aud="shop-chat")).user_id == "junho"
+        with pytest.raises(Problem, match="not_authenticated"):
+            verifier.verify(ours.says())
+
+
 @pytest.mark.parametrize(
     ("values", "word"),
     [

@@ -138,6 +138,13 @@ def test_a_sibling_that_trickles_is_given_up_in_time(neighbour: Neighbour) -> No
     assert time.monotonic() - begun < 2
 
 
+@pytest.mark.parametrize("where", ["at_home", "neighbour"])
+def test_a_sibling_is_there_in_this_process_or_at_an_address(where: str, request: pytest.FixtureRequest) -> None:
+    assert not siblings.is_there("core")
+    request.getfixturevalue(where)
+    assert siblings.is_there("core")
+
+
 def test_a_sibling_nobody_set_up_is_unavailable() -> None:
     with pytest.raises(Problem) as refused:
         siblings.get("core", MINJI)

@@ -425,9 +425,11 @@ _verifier: Verifier | None = None
 def verifier(config: Config, *, own_keys: Source | None = None) -> Verifier:
     """What the settings ask for. `own_keys` gives core's JWK Set when core runs in this process.
 
-    Raises `BadSetting`.
+    With a foreign issuer and no core anywhere, only that issuer is believed. Raises `BadSetting`.
     """
-    issuers: list[OwnIssuer | ForeignIssuer] = [_own(config, own_keys)]
+    issuers: list[OwnIssuer | ForeignIssuer] = []
+    if own_keys is not None or config.core_url or not config.foreign_issuer:
+        issuers.append(_own(config, own_keys))
     if config.foreign_issuer:
         issuers.append(_foreign(config))
     return Verifier(issuers, is_revoked=ended.has)

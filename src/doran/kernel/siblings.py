@@ -34,6 +34,11 @@ def register_local(service: str, call: LocalCall | None) -> None:
         _local[service] = call
 
 
+def is_there(service: str) -> bool:
+    """Whether this deployment has that service at all, here or at an address."""
+    return service in _local or bool(_base(service))
+
+
 def get(service: str, path: str, *, token: str | None = None, timeout: float = 2.0) -> tuple[int, Any]:
     """The status and the decoded JSON of `GET path` at that service; refusals (4xx) come back as well.
 
@@ -68,13 +73,17 @@ def _understood(status: int, body: bytes) -> tuple[int, Any]:
 
 
 def _remote(service: str, path: str, headers: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
-    base = str(getattr(config.current(), f"{service}_url", "") or "").rstrip("/")
+    base = _base(service)
     if not base:
         raise Problem("unavailable", retry_after=5)
     until = time.monotonic() + timeout
     limits = httpx2.Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout))
     with _opened().stream("GET", base + path, headers=dict(headers), timeout=limits) as answer:
         return answer.status_code, _read(answer, until)
+
+
+def _base(service: str) -> str:
+    return str(getattr(config.current(), f"{service}_url", "") or "").rstrip("/")
 
 
 def _read(answer: httpx2.Response, until: float) -> bytes:

@@ -105,6 +105,8 @@ class House:
 
     def _core_knows(self, user_id: str, token: str) -> bool:
         """Asked only where chat's own projection has a gap, with the token of whoever wants to know."""
+        if not siblings.is_there("core"):
+            return False
         status, _ = siblings.get("core", f"/api/core/users/{user_id}/", token=token)
         return status == 200
 
