@@ -112,6 +112,10 @@ def test_every_close_code_is_told() -> None:
 def test_an_event_on_the_wire_fits_its_message() -> None:
     wire = json.loads(events.cloud_event(envelope(sent(1))))
     assert list(schema_of("message.created").iter_errors(wire)) == []
+    named = ("event_type", "timestamp", "event_id", "producer", "key", "key")
+    assert [wire[name] for name in ("type", "time", "id", "source", "subject", "partitionkey")] == [
+        wire[name] for name in named
+    ]
     assert not schema_of("message.created").is_valid({**wire, "data": {**wire["data"], "seq": "one"}})
     assert not schema_of("message.created").is_valid({**wire, "event_type": "message.deleted"})
 

@@ -268,7 +268,7 @@ def cloud_event(envelope: Envelope) -> bytes:
             "type": envelope.event_type,
             "time": envelope.timestamp,
             "id": envelope.event_id,
-            "source": f"/doran/{envelope.producer}",
+            "source": envelope.producer,
             "subject": envelope.key,
             "partitionkey": envelope.key,
             "datacontenttype": "application/json",
