@@ -110,14 +110,16 @@ async def test_other_paths_are_no_doors(play: Play, minji: Person) -> None:
         assert closed.value.code == 4404
 
 
-@pytest.mark.settings(allowed_origins=("https://shop.example.com",))
+@pytest.mark.settings(
+    allowed_origins=("https://shop.example.com",), public_url="https://chat.example.com/", issuer=Mint().issuer
+)
 async def test_pages_of_others_may_not_connect(play: Play, minji: Person) -> None:
     token = {"Authorization": f"Bearer {minji.token}"}
-    for origin in ("https://shop.example.com", "http://localhost"):
+    for origin in ("https://shop.example.com", "https://chat.example.com", "http://localhost"):
         socket = await Socket(play.app, "/ws/", headers={"Origin": origin, **token}).accepted()
         assert (await socket.hears())["type"] == "ready"
     for origin in ("https://evil.example.com", "null", "http://[", "https://shop.example.com.evil.com", "", "file://",
-                   "https://localhost.evil.com", "http://localhost:81"):  # fmt: skip
+                   "https://localhost.evil.com", "http://localhost:81", "http://chat.example.com"):  # fmt: skip
         with pytest.raises(Closed) as closed:
             await Socket(play.app, "/ws/", headers={"Origin": origin, **token}).accepted()
         assert closed.value.code == 4401

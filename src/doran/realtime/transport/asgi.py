@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from doran.realtime.connection import BinaryFrame, Connection, Gateway, Gone
 
@@ -73,7 +74,13 @@ def _origin_allowed(scope: Scope, gateway: Gateway) -> bool:
     if origin is None:
         return True
     ours = [f"{scheme}://{_header(scope, b'host')}" for scheme in ("http", "https")]
-    return origin in (*gateway.config.allowed_origins, *ours)
+    return origin in (*gateway.config.allowed_origins, *ours, _origin(gateway.config.url))
+
+
+def _origin(url: str) -> str:
+    """What a browser calls the site: behind a proxy, `Host` may not be the name in its address bar."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _bearer(scope: Scope) -> str | None:
