@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from doran.contracts.errors import Problem
 from doran.kernel import asyncapi, telemetry
 from doran.server.page import Page
 
@@ -32,6 +33,7 @@ _SAFE: Headers = [
     (b"x-frame-options", b"DENY"),
 ]
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
+_COME_BACK: Headers = [(b"retry-after", b"1")]
 _CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS = b"authorization, content-type, idempotency-key, traceparent"
 
@@ -100,15 +102,15 @@ class Application:
 
     async def _ready(self, _scope: Scope, send: Send) -> None:
         if self._house.is_draining:
-            return await _answer_json(send, 503, {"status": "draining", "dependencies": {}})
+            return await _answer_json(send, 503, {"status": "draining", "dependencies": {}}, _COME_BACK)
         is_ready, found = await asyncio.to_thread(telemetry.health.ready)
         body = {"status": "ok" if is_ready else "failing", "dependencies": found}
-        await _answer_json(send, 200 if is_ready else 503, body)
+        await _answer_json(send, 200 if is_ready else 503, body, [] if is_ready else _COME_BACK)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         """Numbers only; still, only this machine or who has the token may read them."""
         if not self._may_read_metrics(scope):
-            return await _answer_json(send, 404, {"status": "not found"})
+            return await _refuse(send, Problem("not_found"))
         body, kind = await asyncio.to_thread(telemetry.render)
         await _answer(send, 200, body, kind.encode())
 
@@ -180,14 +182,7 @@ async def _refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         return await _refuse_socket(receive, send)
     detail = "This server does not answer to that host name; the operator can add it to DORAN_ALLOWED_HOSTS."
-    body = {
-        "type": "urn:doran:problem:bad_request",
-        "title": "Unknown host",
-        "status": 400,
-        "detail": detail,
-        "code": "bad_request",
-    }
-    await _answer(send, 400, msgspec.json.encode(body), b"application/problem+json")
+    await _refuse(send, Problem("bad_request", detail))
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -212,11 +207,17 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def _answer_json(send: Send, status: int, body: Any) -> None:
-    await _answer(send, status, msgspec.json.encode(body), b"application/json")
+async def _refuse(send: Send, problem: Problem) -> None:
+    body = msgspec.json.encode(problem.body(trace_id=telemetry.trace_id()))
+    await _answer(send, problem.kind.status, body, b"application/problem+json")
 
 
-async def _answer(send: Send, status: int, body: bytes, kind: bytes) -> None:
+async def _answer_json(send: Send, status: int, body: Any, headers: Headers | None = None) -> None:
+    await _answer(send, status, msgspec.json.encode(body), b"application/json", headers)
+
+
+async def _answer(send: Send, status: int, body: bytes, kind: bytes, more: Headers | None = None) -> None:
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    headers += more or []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
