@@ -85,6 +85,7 @@ class Writer:
     limit: int = 20_000
     _pending: deque[Any] = field(default_factory=deque)
     _wake: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    _heard: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     _awake: bool = False
     _stopping: bool = False
     _thread: threading.Thread | None = None
@@ -164,8 +165,15 @@ class Writer:
         if self.loop is None:
             self.tell(told, committed_at)
         else:
-            self.loop.call_soon_threadsafe(self.tell, told, committed_at)
+            self.loop.call_soon_threadsafe(self._tell_on_loop, told, committed_at)
         self.after_commit()
+        if self.loop is not None:
+            # What the loop has read by the time it hears of this commit belongs to the next one.
+            self._heard.acquire(timeout=1.0)
+
+    def _tell_on_loop(self, told: list[tuple[Reply, Outcome]], committed_at: float) -> None:
+        self._heard.release()
+        self.tell(told, committed_at)
 
     def _written(self, batch: list[Any], *, careful: bool = False) -> Done:
         """All in one transaction; if the database refuses, each alone, so that one cannot fail all."""
