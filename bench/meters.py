@@ -1,6 +1,7 @@
 """What processes cost, read from /proc: CPU seconds, private memory, who else used the core."""
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def _by_name(spent: dict[int, float]) -> dict[str, float]:
 
 
 def _clock() -> float:
-    return os.times().elapsed
+    return time.monotonic()
 
 
 def _stat(entry: Path) -> list[str]:
