@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from django.core.management import call_command
-from django.db import connections
 from django.urls import clear_url_caches
 
 from doran.kernel import config as settings
 from doran.kernel.config import Config
 from doran.server import wiring
 from doran.server.wiring import House
+from tests import stores
 
 QUICK = {
     "DORAN_SIGNUPS_PER_MINUTE": "100000",
@@ -44,14 +41,16 @@ async def ground(*, services: tuple[str, ...], **changes: Any) -> AsyncIterator[
     """Empty databases in a folder of their own, on which a house can stand, fall and stand again."""
     with tempfile.TemporaryDirectory(prefix="doran-test-", dir=_fast_folder()) as folder:
         config = settings.load(QUICK).replace(services=services, data=Path(folder), **changes)
-        await asyncio.to_thread(point_databases_at, config)
-        yield config
+        yield await asyncio.to_thread(point_databases_at, config)
 
 
 @asynccontextmanager
-async def awake(config: Config, *, own_keys: Any = None) -> AsyncIterator[House]:
-    """A house on this ground until the block ends."""
-    house = wiring.build(config, own_keys=own_keys)
+async def awake(
+    config: Config, *, own_keys: Any = None, has_front: bool = True, bus: Any = None
+) -> AsyncIterator[House]:
+    """A house on this ground until the block ends, with another bus than its own if one is given."""
+    house = wiring.build(config, own_keys=own_keys, has_front=has_front)
+    house.bus = bus or house.bus
     await house.start()
     try:
         yield house
@@ -59,14 +58,18 @@ async def awake(config: Config, *, own_keys: Any = None) -> AsyncIterator[House]
         await house.stop()
 
 
-def point_databases_at(config: Config) -> None:
-    """Give each service an empty, migrated database file in the folder of these settings."""
+def point_databases_at(config: Config) -> Config:
+    """Give each service an empty, migrated database, or move it in where the settings say; they come back complete."""
     settings.use(config)
     _show_paths_of(config.services)
-    for service in config.services:
-        path = Path(config.data) / f"{service}.sqlite3"
-        shutil.copy(_migrated(service), path)
-        _point(service, path)
+    config = config.replace(**{f"{service}_database": _settled(service, config) for service in config.services})
+    settings.use(config)
+    return config
+
+
+def _settled(service: str, config: Config) -> str:
+    given: str = getattr(config, f"{service}_database")
+    return stores.move_in(service, given) if given else stores.settle(service, Path(config.data))
 
 
 _shown: tuple[str, ...] = ()
@@ -81,32 +84,13 @@ def _show_paths_of(services: tuple[str, ...]) -> None:
     _shown = services
 
 
-def _point(service: str, path: Path) -> None:
-    """New connections of this service open this file; this thread's old one is closed."""
-    connections[service].close()
-    connections.settings[service]["NAME"] = str(path)
-    connections[service].settings_dict["NAME"] = str(path)
-
-
-@lru_cache
-def _migrated(service: str) -> Path:
-    """A database file of this service with all its tables, made once and copied ever after."""
-    path = Path(tempfile.mkdtemp(prefix="doran-template-")) / f"{service}.sqlite3"
-    _point(service, path)
-    call_command("migrate", service, database=service, verbosity=0, skip_checks=True)
-    with connections[service].cursor() as cursor:
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connections[service].close()
-    return path
-
-
 def _fast_folder() -> str | None:
     """Memory where there is some: these tests are about what is written, not about the disk."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() else None
 
 
-async def eventually(true: Any, *, seconds: float = 5.0) -> Any:
+async def eventually(true: Any, *, seconds: float = 20.0) -> Any:
     """What `true()` returns as soon as it is true. For what other threads do; fails when it never is."""
     until = asyncio.get_running_loop().time() + seconds
     while not (found := true()):

@@ -128,7 +128,7 @@ class Socket:
     def says_bytes(self, data: bytes) -> None:
         self._to_server.put_nowait({"type": "websocket.receive", "bytes": data})
 
-    async def hears(self, kind: str | None = None, *, seconds: float = 5.0) -> dict[str, Any]:
+    async def hears(self, kind: str | None = None, *, seconds: float = 20.0) -> dict[str, Any]:
         """The next frame, or the next of this kind, skipping others. Raises `Closed`."""
         async with asyncio.timeout(seconds):
             while True:
@@ -145,7 +145,7 @@ class Socket:
             heard.append(frame)
         return heard
 
-    async def is_closed(self, *, seconds: float = 5.0) -> int:
+    async def is_closed(self, *, seconds: float = 20.0) -> int:
         """The code with which the server closes, skipping what it says before."""
         try:
             while True:
@@ -156,7 +156,7 @@ class Socket:
     async def leaves(self, code: int = 1000) -> None:
         """Close from this side and wait until the server is done with the socket."""
         self._to_server.put_nowait({"type": "websocket.disconnect", "code": code})
-        await asyncio.wait([self._task], timeout=5)
+        await asyncio.wait([self._task], timeout=20)
 
     async def _next_event(self) -> dict[str, Any]:
         if self.close_code is not None:

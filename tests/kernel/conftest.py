@@ -6,39 +6,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connections, router
+from django.db import router
 
 from doran.contracts.events import PRODUCERS
 from doran.kernel import faults
 from doran.kernel.outbox import relay
-from doran.server import databases
+from tests import stores
 from tests.kernel import shop
-
-
-class _Router:
-    """The tests' tables live in the tests' database; everybody else's are at home where they were."""
-
-    def db_for_write(self, model: object, **_hints: object) -> str | None:
-        return shop.LABEL if model._meta.app_label == shop.LABEL else None  # type: ignore[attr-defined]
-
-    db_for_read = db_for_write
 
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A fresh database file with the shop's tables."""
-    opened = {**databases._sqlite(tmp_path / "shop.sqlite3"), "CONN_MAX_AGE": None}
-    whole = connections.configure_settings({"default": {"ENGINE": "django.db.backends.dummy"}, shop.LABEL: opened})
-    connections.settings[shop.LABEL] = whole[shop.LABEL]
-    monkeypatch.setattr(router, "routers", [_Router(), *router.routers])
-    monkeypatch.setitem(PRODUCERS, shop.LABEL, PRODUCERS["chat"] + PRODUCERS["core"])  # type: ignore[arg-type]
-    with connections[shop.LABEL].schema_editor() as editor:
-        for model in shop.MODELS:
-            editor.create_model(model)
+    """A database with the shop's tables, and nothing in them."""
+    monkeypatch.setattr(router, "routers", [shop.Router(), *router.routers])
+    monkeypatch.setitem(PRODUCERS, shop.LABEL, shop.SAYS)  # type: ignore[arg-type]
+    stores.settle(shop.LABEL, tmp_path, shop.make_tables)
     yield shop.LABEL
-    connections[shop.LABEL].close()
-    del connections[shop.LABEL]
-    del connections.settings[shop.LABEL]
+    stores.point(shop.LABEL, None)
 
 
 @pytest.fixture

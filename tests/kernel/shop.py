@@ -6,22 +6,20 @@ import uuid
 from collections.abc import Collection, Sequence
 
 import msgspec
-from django.db import models, transaction
+from django.db import connections, models, transaction
 
 from doran.contracts import events
 from doran.contracts.events import Envelope, Event
 from doran.kernel import clock
-from doran.kernel.bus import Handler, Unavailable
-from doran.kernel.inbox import AbstractDeadLetter, AbstractInbox
-from doran.kernel.outbox import AbstractOutbox
+from doran.kernel.bus import Concern, Handler, Said, Unavailable, every
+from doran.kernel.dead_letters import OUTBOX, AbstractDeadLetter, Letters
+from doran.kernel.inbox import AbstractInbox
+from doran.kernel.keysets import AbstractKeySet
+from doran.kernel.lanes import lane
+from doran.kernel.outbox import AbstractOutbox, AbstractOutboxLease
 
 LABEL = "shop"
 NOON = "2026-11-23T12:00:00.000000Z"
-
-
-class Outbox(AbstractOutbox):
-    class Meta:
-        app_label = LABEL
 
 
 class Inbox(AbstractInbox):
@@ -31,6 +29,23 @@ class Inbox(AbstractInbox):
 
 class DeadLetter(AbstractDeadLetter):
     class Meta(AbstractDeadLetter.Meta):
+        app_label = LABEL
+
+
+class KeySet(AbstractKeySet):
+    class Meta:
+        app_label = LABEL
+
+
+class OutboxLease(AbstractOutboxLease):
+    class Meta:
+        app_label = LABEL
+
+
+class Outbox(AbstractOutbox):
+    DEAD_LETTERS, LEASES = DeadLetter, OutboxLease
+
+    class Meta:
         app_label = LABEL
 
 
@@ -44,7 +59,23 @@ class Heard(models.Model):
         app_label = LABEL
 
 
-MODELS = (Outbox, Inbox, DeadLetter, Heard)
+class Router:
+    """The shop's tables live in the shop's database; everybody else's are at home where they were."""
+
+    def db_for_write(self, model: type[models.Model], **_hints: object) -> str | None:
+        return LABEL if model._meta.app_label == LABEL else None
+
+    db_for_read = db_for_write
+
+
+SAYS = events.PRODUCERS["chat"] + events.PRODUCERS["core"]
+MODELS = (Outbox, OutboxLease, Inbox, DeadLetter, KeySet, Heard)
+
+
+def make_tables(database: str) -> None:
+    with connections[database].schema_editor() as editor:
+        for model in MODELS:
+            editor.create_model(model)
 
 
 def sent(number: int, conversation: str = "minji-junho", *, content: str = "") -> events.MessageCreated:
@@ -121,10 +152,12 @@ class Courier:
         self.trips_over: set[str] = set()
         self.wanted: set[str] = set(events.EVENTS)
 
-    def wants(self, event_type: str) -> bool:
-        return event_type in self.wanted
+    def wants(self, said: Said) -> bool:
+        return said.event_type in self.wanted
 
-    def subscribe(self, subscription: str, event_types: Collection[str], handler: Handler) -> None:
+    def subscribe(
+        self, subscription: str, event_types: Collection[str], handler: Handler, concerns: Concern = every
+    ) -> None:
         raise AssertionError("nobody listens to the courier")
 
     def publish(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
@@ -151,6 +184,11 @@ def waiting() -> list[str]:
     return list(Outbox.objects.order_by("id").values_list("key", flat=True))
 
 
+def parked() -> Letters:
+    """What could not be published."""
+    return Letters(DeadLetter, OUTBOX)
+
+
 def put(event: Event, **columns: object) -> Outbox:
     """A row as some other writer left it."""
     row = {
@@ -159,5 +197,6 @@ def put(event: Event, **columns: object) -> Outbox:
         "key": event.key(),
         "data": events.encode(event).decode(),
         "timestamp": clock.now(),
+        "lane": lane(event.key()),
     }
     return Outbox.objects.create(**{**row, **columns})

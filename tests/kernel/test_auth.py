@@ -98,7 +98,7 @@ def refusal(verifier: Verifier, token: str) -> str:
 def test_minji_is_who_her_token_says(verifier: Verifier, ours: Issuer) -> None:
     ends = int(time.time()) + 300
     token = ours.says(exp=ends)
-    principal = verifier.authenticate(f"Bearer {token}")
+    principal = verifier.verify(auth.bearer(f"Bearer {token}"))
     assert (principal.user_id, principal.session_id, principal.issuer) == (MINJI, "session-1", OURS)
     assert (principal.token_id, principal.expires_at) == ("token-1", ends)
 
@@ -251,14 +251,14 @@ def test_a_token_must_have_its_one_shape(name: str, verifier: Verifier, ours: Is
     "header",
     [None, "", "Bearer", "Bearer ", "Basic bWluamk6eA==", "bearer", "token", "Bearertoken", "Token abc", "\u00a0"],
 )
-def test_without_a_bearer_token_nobody_is_anybody(header: str | None, verifier: Verifier) -> None:
+def test_without_a_bearer_token_nobody_is_anybody(header: str | None) -> None:
     with pytest.raises(Problem) as refused:
-        verifier.authenticate(header)
+        auth.bearer(header)
     assert refused.value.code == "not_authenticated"
 
 
 def test_the_scheme_may_be_in_any_case(verifier: Verifier, ours: Issuer) -> None:
-    assert verifier.authenticate(f"bearer  {ours.says()} ").user_id == MINJI
+    assert verifier.verify(auth.bearer(f"bearer  {ours.says()} ")).user_id == MINJI
 
 
 # -- who is not: keys, algorithms and signatures ---------------------------------------------------------
@@ -635,7 +635,7 @@ def test_one_thread_asks_for_all(ours: Issuer) -> None:
     release = threading.Event()
 
     def slowly() -> bytes:
-        release.wait(5)
+        release.wait(30)
         return ours.key_set()
 
     keys = KeyRing(slowly, cache_seconds=300)
@@ -655,7 +655,7 @@ def test_who_has_a_key_does_not_wait_for_who_asks(ours: Issuer, hands: Hands) ->
     def source() -> bytes:
         if slow.is_set():
             inside.set()
-            release.wait(5)
+            release.wait(30)
         return ours.key_set()
 
     keys = KeyRing(source, cache_seconds=300, ticks=hands.ticks)
@@ -665,7 +665,7 @@ def test_who_has_a_key_does_not_wait_for_who_asks(ours: Issuer, hands: Hands) ->
     hands.forward = 301
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(keys.get, "k1")
-        assert inside.wait(5)
+        assert inside.wait(30)
         assert keys.get("k1") is not None  # the key as it was
         assert lock.wanted == [False, False]
         assert not asking.done()
@@ -773,7 +773,7 @@ def lying_servers() -> dict[str, Callable[[BaseHTTPRequestHandler], None]]:
     def drips(page: BaseHTTPRequestHandler) -> None:
         page.send_response(200)
         page.end_headers()
-        for _ in range(40):
+        for _ in range(200):
             page.wfile.write(b" ")
             time.sleep(0.05)
 
@@ -781,7 +781,7 @@ def lying_servers() -> dict[str, Callable[[BaseHTTPRequestHandler], None]]:
         time.sleep(1)
 
     def drips_headers(page: BaseHTTPRequestHandler) -> None:
-        for sign in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20:
+        for sign in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200:
             page.wfile.write(bytes([sign]))
             time.sleep(0.05)
 
@@ -806,7 +806,7 @@ def test_a_server_that_lies_or_sleeps_costs_little_and_gives_nothing(name: str) 
         begun = time.monotonic()
         with pytest.raises(KeysUnavailable):
             JwksUrl(f"{address}/keys", seconds=0.4)()
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 8
         assert "/elsewhere" not in asked
 
 
@@ -823,7 +823,7 @@ def test_while_a_request_hangs_no_other_is_begun() -> None:
         source = JwksUrl(address, seconds=1.0)
         with pytest.raises(KeysUnavailable, match="took too long"):
             source()
-        assert inside.wait(5)
+        assert inside.wait(30)
         for _ in range(3):
             with pytest.raises(KeysUnavailable, match="has not ended"):
                 source()
@@ -854,7 +854,7 @@ def settings(**values: Any) -> config.Config:
 def test_core_in_this_process_gives_its_keys_itself(ours: Issuer, process_wide: None) -> None:
     auth.use(auth.verifier(settings(), own_keys=ours.key_set))
     token = ours.says()
-    assert auth.verify(token) == auth.authenticate(f"Bearer {token}") == auth.remembered(token)
+    assert auth.verify(token) == auth.remembered(token)
     auth.ended.add("session-1")
     with pytest.raises(Problem, match="not_authenticated"):
         auth.verify(token)
@@ -862,7 +862,7 @@ def test_core_in_this_process_gives_its_keys_itself(ours: Issuer, process_wide: 
 
 def test_core_elsewhere_is_asked_at_its_address(ours: Issuer) -> None:
     with serving(lambda page: _send(page, ours.key_set())) as (address, asked):
-        verifier = auth.verifier(settings(core_url=f"{address}/"))
+        verifier = auth.verifier(settings(core_url=address))
         assert verifier.verify(ours.says()).user_id == MINJI
         assert asked == ["/.well-known/jwks.json"]
 
@@ -905,6 +905,6 @@ def test_settings_that_cannot_work_are_refused_at_start(values: dict[str, str], 
 
 def test_without_a_verifier_nobody_is_let_in_by_mistake() -> None:
     auth.use(None)
-    for ask in (auth.verify, auth.authenticate, auth.remembered, auth.may_be_foreign):
+    for ask in (auth.verify, auth.remembered, auth.may_be_foreign):
         with pytest.raises(RuntimeError, match="no verifier"):
             ask("x")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 from django.db import transaction
 
 from doran.contracts import events
-from doran.kernel import clock, telemetry
+from doran.kernel import clock, redaction, telemetry
 from doran.kernel.inbox import Replayed
 from doran.server.wiring import House
 from tests.stage import staged
@@ -79,7 +80,7 @@ async def test_an_event_chat_cannot_digest_waits_and_harms_nobody(
     await core_says(house, born("민지", "minji"), renamed, born("준호", "junho"))
 
     assert await asked(lambda: (known("minji"), known("junho"))) == (None, "준호")
-    letters = await asked(ear.letters)
+    letters = await asked(ear.letters.listed)
     assert [(letter.event_type, letter.key) for letter in letters] == [
         ("user.created", "minji"),
         ("user.updated", "minji"),
@@ -90,7 +91,7 @@ async def test_an_event_chat_cannot_digest_waits_and_harms_nobody(
     sick.clear()
     assert await asked(ear.replay) == Replayed(handled=2, stuck=0)
     assert await asked(lambda: known("minji")) == "민지 2"
-    assert await asked(ear.letters) == []
+    assert await asked(ear.letters.listed) == []
 
 
 async def test_chat_deletes_what_was_published_through_its_own_writer(house: House) -> None:
@@ -103,3 +104,10 @@ async def test_chat_deletes_what_was_published_through_its_own_writer(house: Hou
     assert await asked(chat.relay.drain)
     assert await asked(Outbox.objects.count) == 0
     assert b'doran_outbox_unpublished{service="chat"} 0.0' in (await asked(telemetry.render))[0]
+
+
+def test_whoever_speaks_knows_who_listens_to_what() -> None:
+    """A broker keeps events for a service that has never run only if the table of the contract names them."""
+    for service, heard in events.LISTENERS.items():
+        handled = import_module(f"doran.{service}.subscribers").SUBSCRIPTIONS.keys()
+        assert heard == handled | redaction.concerning(handled), f"contracts/events.py, LISTENERS: {service}"

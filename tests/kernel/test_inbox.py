@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,8 @@ from doran.contracts.errors import Problem
 from doran.kernel import clock, telemetry
 from doran.kernel.bus import Unavailable
 from doran.kernel.bus.memory import MemoryBus
-from doran.kernel.inbox import Consumer, Outcome, Replayed, handle_once
+from doran.kernel.dead_letters import Letters
+from doran.kernel.inbox import Consumer, Outcome, Replayed, Replayer, handle_once
 from doran.kernel.telemetry.logs import JsonFormatter
 from tests.kernel.conftest import Crash
 from tests.kernel.shop import DeadLetter, Heard, Inbox, deleted, envelope, erased, greetings, hear, heard, sent
@@ -86,7 +88,7 @@ def test_one_event_in_many_hands_at_once_takes_effect_once() -> None:
 
 def test_a_crash_between_effect_and_mark_undoes_both(crash_at: Callable[[str], None]) -> None:
     arrived = envelope(sent(1))
-    crash_at("inbox.after_effect_before_mark")
+    crash_at("inbox.before_commit")
     with pytest.raises(Crash):
         consumer().handle(arrived)
     assert heard() == []
@@ -124,16 +126,16 @@ def test_an_event_that_cannot_be_handled_waits_and_leaves_no_effect() -> None:
     assert ear.handle(arrived) is Outcome.BURIED
     assert sick.tries == 1 + len(AT_ONCE)
     assert heard() == []
-    [letter] = ear.letters()
+    [letter] = ear.letters.listed()
     assert (letter.event_id, letter.event_type, letter.subscription) == (arrived.event_id, "message.created", "shop")
 
 
 def test_its_redelivery_changes_nothing() -> None:
     ear, arrived = consumer(effect=Sick(1)), envelope(sent(1))
     ear.handle(arrived)
-    before = ear.letters()
+    before = ear.letters.listed()
     assert ear.handle(arrived) is Outcome.WAITING
-    assert ear.letters() == before
+    assert ear.letters.listed() == before
 
 
 @pytest.mark.parametrize(
@@ -147,10 +149,10 @@ def test_its_redelivery_changes_nothing() -> None:
 def test_the_reason_names_class_and_place_and_never_content(
     wrong: Exception, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ear = consumer(effect=Sick(1, wrong=wrong))
+    ear = consumer(effect=Sick(1, wrong=wrong), patience=0)
     with caplog.at_level(logging.DEBUG):
         ear.handle(envelope(sent(1)))
-    [letter] = ear.letters()
+    [letter] = ear.letters.listed()
     assert letter.reason.startswith(f"{word} at ")
     assert "test_inbox.py" in letter.reason
     lines = str([json.loads(JsonFormatter().format(record)) for record in caplog.records])
@@ -172,7 +174,7 @@ def test_the_reason_names_class_and_place_and_never_content(
 def test_an_event_nobody_understands_waits_for_somebody_who_does(strange: events.Envelope) -> None:
     ear = consumer()
     assert ear.handle(strange) is Outcome.BURIED
-    assert len(ear.letters()) == 1
+    assert len(ear.letters.listed()) == 1
     assert heard() == []
 
 
@@ -197,7 +199,8 @@ def test_trouble_of_the_database_is_shown_to_whoever_keeps_the_door() -> None:
             seen.append(type(wrong))
             raise
 
-    consumer(effect=Sick(1, wrong=OperationalError("full")), run_in_transaction=watched).handle(envelope(sent(1)))
+    full = Sick(1, wrong=OperationalError("full"))
+    consumer(effect=full, run_in_transaction=watched, patience=0).handle(envelope(sent(1)))
     consumer(effect=Sick(2), run_in_transaction=watched).handle(envelope(sent(2, SORA)))
     assert seen == [OperationalError] * (1 + len(AT_ONCE))
 
@@ -222,6 +225,45 @@ def test_when_the_effect_has_no_room_it_waits_outside() -> None:
     assert heard() == []
 
 
+@pytest.mark.parametrize("wrong", [OperationalError("gone away"), Problem("unavailable", retry_after=1)])
+def test_a_restart_of_the_database_buries_nothing(wrong: Exception) -> None:
+    sick, arrived = Sick(1, wrong=wrong), envelope(sent(1))
+    ear = consumer(effect=sick)
+    for _ in range(ear.patience):
+        with pytest.raises(Unavailable):
+            ear.handle(arrived)
+    assert ear.letters.listed() == []
+    sick.numbers.clear()
+    assert ear.handle(arrived) is Outcome.HANDLED
+    assert heard() == greetings(1)
+
+
+def test_what_the_database_refuses_for_good_is_buried_at_last() -> None:
+    ear, arrived = consumer(effect=Sick(1, wrong=OperationalError("no such column")), patience=2), envelope(sent(1))
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            ear.handle(arrived)
+    assert ear.handle(arrived) is Outcome.BURIED
+    assert [letter.reason.partition(" ")[0] for letter in ear.letters.listed()] == ["OperationalError"]
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        msgspec.structs.replace(envelope(sent(1)), event_id="not-one-of-ours"),
+        msgspec.structs.replace(envelope(sent(1)), key="k\0" * 300),
+    ],
+    ids=["no uuid", "a key no column holds"],
+)
+def test_an_envelope_of_a_foreign_make_is_handled_once_or_waits(stranger: events.Envelope) -> None:
+    assert consumer().handle(stranger) is Outcome.HANDLED
+    assert consumer().handle(stranger) is Outcome.REPEATED
+    other = msgspec.structs.replace(stranger, event_id=stranger.event_id[::-1])
+    assert consumer(effect=Sick(1)).handle(other) is Outcome.BURIED
+    assert consumer().replay() == Replayed(handled=1, stuck=0)
+    assert heard() == greetings(1, 1)
+
+
 def test_what_another_process_handled_meanwhile_is_not_put_aside() -> None:
     arrived, tries = envelope(sent(1)), []
 
@@ -234,7 +276,7 @@ def test_what_another_process_handled_meanwhile_is_not_put_aside() -> None:
             raise Problem("unavailable")
         return change()
 
-    assert consumer(run_in_transaction=busy_then_too_late).handle(arrived) is Outcome.REPEATED
+    assert consumer(run_in_transaction=busy_then_too_late, patience=0).handle(arrived) is Outcome.REPEATED
     assert not DeadLetter.objects.exists()
     assert heard() == greetings(1)
 
@@ -248,15 +290,15 @@ def test_later_events_of_a_key_wait_behind_and_other_keys_go_on() -> None:
     assert outcomes == [Outcome.BURIED, Outcome.WAITING, Outcome.WAITING]
     assert ear.handle(envelope(sent(2, SORA))) is Outcome.HANDLED
     assert (heard(), heard(SORA)) == ([], greetings(2))
-    assert [letter.key for letter in ear.letters()] == ["minji-junho"] * 3
+    assert [letter.key for letter in ear.letters.listed()] == ["minji-junho"] * 3
 
 
 def test_other_subscriptions_go_on() -> None:
     one, two = replace(consumer(effect=Sick(1)), subscription="one"), replace(consumer(), subscription="two")
     arrived = envelope(sent(1))
     assert (one.handle(arrived), two.handle(arrived)) == (Outcome.BURIED, Outcome.HANDLED)
-    assert [letter.subscription for letter in one.letters()] == ["one"]
-    assert two.letters() == []
+    assert [letter.subscription for letter in one.letters.listed()] == ["one"]
+    assert two.letters.listed() == []
 
 
 def test_an_event_handled_before_is_not_put_behind_later_trouble() -> None:
@@ -265,7 +307,7 @@ def test_an_event_handled_before_is_not_put_behind_later_trouble() -> None:
     ear.handle(early)
     ear.handle(envelope(sent(1)))
     assert ear.handle(early) is Outcome.REPEATED
-    assert len(ear.letters()) == 1
+    assert len(ear.letters.listed()) == 1
 
 
 # -- replay, discard --------------------------------------------------------------------------------
@@ -280,7 +322,7 @@ def test_a_replay_after_the_repair_happens_in_order_and_once() -> None:
     sick.numbers.clear()
     assert ear.replay() == Replayed(handled=3, stuck=0)
     assert heard() == greetings(1, 2, 3)
-    assert ear.letters() == []
+    assert ear.letters.listed() == []
     assert [ear.handle(one) for one in arrived] == [Outcome.REPEATED] * 3
     assert ear.handle(envelope(sent(4))) is Outcome.HANDLED
 
@@ -295,8 +337,8 @@ def test_a_replay_stops_a_key_at_the_first_that_fails_again() -> None:
     sick.wrong = KeyError("비밀")
     assert ear.replay() == Replayed(handled=2, stuck=2)
     assert (heard(), heard(SORA)) == (greetings(1), greetings(1))
-    assert [letter.reason.partition(" ")[0] for letter in ear.letters()][:2] == ["KeyError", "KeyError"]
-    assert len(ear.letters()) == 4
+    assert [letter.reason.partition(" ")[0] for letter in ear.letters.listed()][:2] == ["KeyError", "KeyError"]
+    assert len(ear.letters.listed()) == 4
 
 
 def test_a_replay_can_be_for_some_only() -> None:
@@ -305,7 +347,7 @@ def test_a_replay_can_be_for_some_only() -> None:
     for key in ("minji-junho", SORA):
         ear.handle(envelope(sent(1, key)))
     sick.numbers.clear()
-    [number] = [letter.id for letter in ear.letters() if letter.key == SORA]
+    [number] = [letter.id for letter in ear.letters.listed() if letter.key == SORA]
     assert ear.replay([number]) == Replayed(handled=1, stuck=0)
     assert (heard(), heard(SORA)) == ([], greetings(1))
     assert ear.replay([number]) == Replayed(handled=0, stuck=0)
@@ -316,12 +358,12 @@ def test_a_replay_that_meets_a_crash_leaves_the_letter(crash_at: Callable[[str],
     ear = consumer(effect=sick)
     ear.handle(envelope(sent(1)))
     sick.numbers.clear()
-    crash_at("inbox.after_effect_before_mark")
+    crash_at("inbox.before_commit")
     with pytest.raises(Crash):
         ear.replay()
-    assert (heard(), len(ear.letters())) == ([], 1)
+    assert (heard(), len(ear.letters.listed())) == ([], 1)
     ear.replay()
-    assert (heard(), ear.letters()) == (greetings(1), [])
+    assert (heard(), ear.letters.listed()) == (greetings(1), [])
 
 
 def test_a_letter_whose_event_took_effect_after_all_is_only_thrown_away() -> None:
@@ -331,25 +373,71 @@ def test_a_letter_whose_event_took_effect_after_all_is_only_thrown_away() -> Non
     Inbox.objects.create(event_id=arrived.event_id, subscription="shop", handled_at=clock.now())
     sick.numbers.clear()
     ear.replay()
-    assert (heard(), ear.letters()) == ([], [])
+    assert (heard(), ear.letters.listed()) == ([], [])
 
 
 def test_a_letter_of_a_type_without_handler_stays() -> None:
     consumer(effect=Sick(1)).handle(envelope(sent(1)))
     deaf = Consumer("shop", {}, Inbox, DeadLetter)
     assert deaf.replay() == Replayed(handled=0, stuck=1)
-    assert len(deaf.letters()) == 1
+    assert len(deaf.letters.listed()) == 1
 
 
-def test_what_is_discarded_is_gone_and_those_behind_it_can_be_replayed() -> None:
+def test_what_is_discarded_is_gone_and_those_behind_it_go_on() -> None:
     ear = consumer(effect=Sick(1))
+    for number in (1, 2, 3):
+        ear.handle(envelope(sent(number)))
+    first, second, _ = ear.letters.listed()
+    assert ear.letters.discard([second.id]) == 1
+    assert ear.replay_asked() == Replayed(handled=0, stuck=0)
+    assert ear.letters.discard([first.id, second.id]) == 1
+    assert ear.letters.discard([first.id]) == 0
+    assert ear.replay_asked() == Replayed(handled=1, stuck=0)
+    assert heard() == greetings(3)
+
+
+def test_a_wish_is_fulfilled_by_whoever_runs() -> None:
+    """An operator's command only asks; the service that runs tries, and what fails again waits for the next wish."""
+    sick = Sick(1)
+    ear = consumer(effect=sick)
     for number in (1, 2):
         ear.handle(envelope(sent(number)))
-    first = ear.letters()[0]
-    assert ear.discard([first.id]) == 1
-    assert ear.discard([first.id]) == 0
-    assert ear.replay() == Replayed(handled=1, stuck=0)
-    assert heard() == greetings(2)
+    replayer = Replayer(ear, poll=0.01)
+    replayer.start()
+    operator = Letters(DeadLetter, "shop")
+    assert len(operator.ask()) == 2
+    until(lambda: not operator.asked())
+    assert len(operator.listed()) == 2
+    sick.numbers.clear()
+    operator.ask()
+    until(lambda: not operator.listed())
+    replayer.stop()
+    assert heard() == greetings(1, 2)
+
+
+def test_a_replayer_outlives_trouble_of_its_database() -> None:
+    troubles = [OperationalError("gone away"), OperationalError("still away")]
+
+    def flaky(event: events.MessageCreated) -> None:
+        if troubles:
+            raise troubles.pop()
+        hear(event)
+
+    consumer(effect=Sick(1)).handle(envelope(sent(1)))
+    replayer = Replayer(consumer(effect=flaky), poll=0.01)
+    replayer.start()
+    Letters(DeadLetter, "shop").ask()
+    until(lambda: heard() == greetings(1))
+    replayer.stop()
+    assert (troubles, consumer().letters.listed()) == ([], [])
+
+
+def until(true: Callable[[], bool], *, seconds: float = 30) -> None:
+    """Wait for what another thread does."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 # -- forgetting -------------------------------------------------------------------------------------
@@ -376,7 +464,7 @@ def test_a_deletion_empties_also_where_it_must_wait_itself() -> None:
     both.handle(envelope(sent(1)))
     assert both.handle(envelope(deleted(1))) is Outcome.WAITING
     assert "안녕" not in "".join(row.envelope for row in DeadLetter.objects.all())
-    assert len(both.letters()) == 2
+    assert len(both.letters.listed()) == 2
 
 
 def test_an_erased_person_leaves_no_word_in_the_dead_letters() -> None:
@@ -397,14 +485,26 @@ def test_a_listener_to_messages_also_hears_of_deletions() -> None:
     bus.start()
     bus.publish([envelope(sent(1)), envelope(deleted(1))])
     bus.stop()
-    assert bus.wants("user.erased")
+    assert bus.wants(envelope(erased("minji")))
     assert "안녕" not in DeadLetter.objects.get().envelope
 
 
 def test_who_listens_to_nothing_personal_is_not_bothered_with_deletions() -> None:
     bus = MemoryBus()
     Consumer("shop", {"message.read": lambda event: None}, Inbox, DeadLetter).attach(bus)
-    assert not bus.wants("message.deleted")
+    assert not bus.wants(envelope(deleted(1)))
+
+
+def test_what_does_not_concern_a_listener_costs_nothing_and_leaves_no_mark() -> None:
+    bus = MemoryBus()
+    ear = consumer(concerns=lambda said: said.key == SORA)
+    ear.attach(bus)
+    bus.start()
+    bus.publish([envelope(sent(1)), envelope(sent(2, SORA))])
+    bus.stop()
+    assert (bus.wants(envelope(sent(1))), bus.wants(envelope(sent(2, SORA)))) == (False, True)
+    assert ear.handle(envelope(sent(3))) is Outcome.UNASKED
+    assert (heard(), heard(SORA), Inbox.objects.count()) == ([], greetings(2), 1)
 
 
 # -- pruning ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from doran.contracts.errors import Problem
-from doran.kernel.limits import Limiter
+from doran.kernel.limits.memory import MemoryLimiter
 
 
 class Ticks:
@@ -26,7 +26,7 @@ def ticks() -> Ticks:
 
 
 def test_minji_may_use_her_burst_at_once_and_then_her_rate(ticks: Ticks) -> None:
-    limiter = Limiter(2, per=1.0, burst=3, ticks=ticks)
+    limiter = MemoryLimiter("test", 2, per=1.0, burst=3, ticks=ticks)
     assert [limiter.take("minji") for _ in range(3)] == [0, 0, 0]
     assert limiter.take("minji") == pytest.approx(0.5)
     ticks.now += 0.5
@@ -35,14 +35,14 @@ def test_minji_may_use_her_burst_at_once_and_then_her_rate(ticks: Ticks) -> None
 
 
 def test_without_a_burst_the_rate_may_come_at_once(ticks: Ticks) -> None:
-    limiter = Limiter(60, per=60.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 60, per=60.0, ticks=ticks)
     assert sum(limiter.take("minji") == 0 for _ in range(100)) == 60
     ticks.now += 60
     assert sum(limiter.take("minji") == 0 for _ in range(100)) == 60
 
 
 def test_who_is_too_fast_hears_how_long_to_wait_and_that_is_enough(ticks: Ticks) -> None:
-    limiter = Limiter(1, per=10.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 1, per=10.0, ticks=ticks)
     limiter.check("minji")
     with pytest.raises(Problem) as refused:
         limiter.check("minji")
@@ -53,7 +53,7 @@ def test_who_is_too_fast_hears_how_long_to_wait_and_that_is_enough(ticks: Ticks)
 
 
 def test_asking_while_refused_does_not_push_the_moment_away(ticks: Ticks) -> None:
-    limiter = Limiter(1, per=10.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 1, per=10.0, ticks=ticks)
     limiter.check("minji")
     assert {limiter.take("minji") for _ in range(50)} == {10.0}
     ticks.now += 10
@@ -61,14 +61,14 @@ def test_asking_while_refused_does_not_push_the_moment_away(ticks: Ticks) -> Non
 
 
 def test_junho_does_not_notice_minji(ticks: Ticks) -> None:
-    limiter = Limiter(1, per=10.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 1, per=10.0, ticks=ticks)
     limiter.check("minji")
     assert limiter.take("minji") > 0
     assert limiter.take("junho") == 0
 
 
 def test_what_was_given_back_never_counted(ticks: Ticks) -> None:
-    limiter = Limiter(2, per=10.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 2, per=10.0, ticks=ticks)
     for _ in range(20):
         limiter.check("minji")
         limiter.give_back("minji")
@@ -77,14 +77,14 @@ def test_what_was_given_back_never_counted(ticks: Ticks) -> None:
 
 
 def test_giving_back_what_was_never_taken_gives_nothing(ticks: Ticks) -> None:
-    limiter = Limiter(1, per=10.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 1, per=10.0, ticks=ticks)
     limiter.give_back("minji")
     assert limiter.take("minji") == 0
     assert limiter.take("minji") > 0
 
 
 def test_giving_back_never_saves_up(ticks: Ticks) -> None:
-    limiter = Limiter(2, per=10.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 2, per=10.0, ticks=ticks)
     limiter.check("minji")
     ticks.now += 100
     for _ in range(5):
@@ -93,7 +93,7 @@ def test_giving_back_never_saves_up(ticks: Ticks) -> None:
 
 
 def test_who_rested_is_forgotten(ticks: Ticks) -> None:
-    limiter = Limiter(1, per=1.0, ticks=ticks)
+    limiter = MemoryLimiter("test", 1, per=1.0, ticks=ticks)
     for number in range(1000):
         limiter.take(number)
     assert len(limiter) == 1000
@@ -104,14 +104,14 @@ def test_who_rested_is_forgotten(ticks: Ticks) -> None:
 
 
 def test_a_crowd_of_made_up_keys_stays_within_bounds(ticks: Ticks) -> None:
-    limiter = Limiter(1, per=60.0, max_keys=100, ticks=ticks)
+    limiter = MemoryLimiter("test", 1, per=60.0, max_keys=100, ticks=ticks)
     for number in range(10_000):
         limiter.take(number)
     assert len(limiter) <= 100
 
 
 def test_twenty_threads_share_one_budget() -> None:
-    limiter = Limiter(50, per=3600.0)
+    limiter = MemoryLimiter("test", 50, per=3600.0)
     begin = threading.Barrier(20)
     allowed: list[bool] = []
 
@@ -131,4 +131,4 @@ def test_twenty_threads_share_one_budget() -> None:
 @pytest.mark.parametrize(("rate", "per", "burst"), [(0, 1, 1), (-1, 1, 1), (1, 0, 1), (1, 1, 0)])
 def test_a_limit_that_lets_nothing_through_is_a_mistake(rate: float, per: float, burst: float) -> None:
     with pytest.raises(ValueError, match="lets at least something through"):
-        Limiter(rate, per, burst)
+        MemoryLimiter("test", rate, per, burst)

@@ -16,11 +16,13 @@ from django.db import connections, transaction
 from doran.contracts import events
 from doran.kernel import clock, outbox, telemetry
 from doran.kernel.bus import Unavailable
-from doran.kernel.outbox import Relay
+from doran.kernel.dead_letters import WAITS
+from doran.kernel.lanes import LANES
+from doran.kernel.outbox import Relay, sending
 from doran.kernel.outbox import relay as relaying
 from doran.kernel.telemetry.logs import JsonFormatter
 from tests.kernel.conftest import Crash
-from tests.kernel.shop import Courier, Outbox, deleted, envelope, erased, greetings, put, say, sent, waiting
+from tests.kernel.shop import Courier, Outbox, deleted, envelope, erased, greetings, parked, put, say, sent, waiting
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -111,7 +113,7 @@ def test_a_commit_wakes_the_relay(courier: Courier) -> None:
     arrived = threading.Event()
     courier.publish = lambda envelopes: arrived.set() or frozenset()  # type: ignore[method-assign, func-returns-value]
     say(sent(1))
-    assert arrived.wait(5)
+    assert arrived.wait(30)
     relay.stop()
 
 
@@ -121,7 +123,7 @@ def test_an_event_said_by_another_process_is_found_without_a_wake_up(courier: Co
     courier.publish = lambda envelopes: arrived.set() or frozenset()  # type: ignore[method-assign, func-returns-value]
     relay.start()
     put(sent(1))
-    assert arrived.wait(5)
+    assert arrived.wait(30)
     relay.stop()
 
 
@@ -268,36 +270,135 @@ POISON = [
     {"data": '{"content": "비밀"}'},
     {"data": "비밀 {"},
     {"event_type": "message.smelled"},
+    {"schema_version": 2},
 ]
 
 
-@pytest.mark.parametrize("columns", POISON, ids=["wrong shape", "not json", "unknown type"])
-def test_a_poisoned_row_blocks_only_its_own_key(relay: Relay, courier: Courier, columns: dict, impatient: None) -> None:
-    poisoned = put(sent(1, SORA), **columns)
+@pytest.mark.parametrize("columns", POISON, ids=["wrong shape", "not json", "unknown type", "newer"])
+def test_a_poisoned_row_leaves_the_outbox_with_those_behind_it(relay: Relay, courier: Courier, columns: dict) -> None:
+    put(sent(1, SORA), **columns)
     say(sent(2, SORA), sent(1), sent(2))
     relay.publish_waiting()
+    say(sent(3, SORA))
+    relay.publish_waiting()
     assert courier.contents() == greetings(1, 2)
-    assert waiting() == [SORA, SORA]
-    poisoned.refresh_from_db()
-    assert poisoned.attempts >= 1
-    assert poisoned.retry_at is not None
+    assert waiting() == []
+    letters = parked().listed()
+    assert [letter.key for letter in letters] == [SORA] * 3
+    assert letters[0].reason != letters[1].reason == letters[2].reason == WAITS
 
 
-def test_a_poisoned_row_is_remembered_after_a_restart_and_goes_first_when_healed(courier: Courier) -> None:
-    poisoned = put(sent(1, SORA), data="{}")
-    say(sent(2, SORA))
+def test_a_newer_version_is_named_as_the_reason(relay: Relay) -> None:
+    put(sent(1), schema_version=2)
+    relay.publish_waiting()
+    assert [letter.reason for letter in parked().listed()] == [
+        "NewerEvent: message.created 2, understood up to 1",
+    ]
+
+
+def test_what_is_parked_holds_its_key_after_a_restart(relay: Relay, courier: Courier) -> None:
+    put(sent(1, SORA), data="{}")
+    relay.publish_waiting()
+    say(sent(2, SORA), sent(1))
     Relay(Outbox, courier).publish_waiting()
-    poisoned.refresh_from_db()
-    Outbox.objects.filter(id=poisoned.id).update(retry_at=clock.now() + timedelta(hours=1))
+    assert (courier.contents(SORA), courier.contents()) == ([], greetings(1))
+    assert len(parked().listed()) == 2
 
-    Relay(Outbox, courier).publish_waiting()
-    poisoned.refresh_from_db()
-    assert (courier.taken, poisoned.attempts) == ([], 1)
 
-    healed = events.encode(sent(1, SORA)).decode()
-    Outbox.objects.filter(id=poisoned.id).update(data=healed, retry_at=clock.now() - timedelta(seconds=1))
-    Relay(Outbox, courier).publish_waiting()
+def test_what_was_poison_is_published_in_order_when_an_operator_asks_after_the_repair(
+    relay: Relay, courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(events, "EVENTS", {})
+        older.setattr(sending, "EVENTS", {})
+        put(sent(1, SORA))
+        relay.publish_waiting()
+        say(sent(2, SORA))
+        relay.publish_waiting()
+        asked = parked().ask()
+        relay.publish_waiting()
+        assert len(asked) == 2
+        assert (parked().ids(), parked().asked()) == (set(asked), [])
+    relay.publish_waiting()
+    assert courier.taken == []
+    say(sent(3, SORA))
+    parked().ask()
+    relay.publish_waiting()
+    relay.publish_waiting()
+    assert courier.contents(SORA) == greetings(1, 2, 3)
+    assert parked().listed() == []
+    say(sent(4, SORA))
+    relay.publish_waiting()
+    assert courier.contents(SORA)[-1:] == greetings(4)
+
+
+def test_what_is_given_up_lets_those_behind_it_go(relay: Relay, courier: Courier) -> None:
+    put(sent(1, SORA), data="{}")
+    say(*(sent(number, SORA) for number in range(2, 9)))
+    relay.publish_waiting()
+    first = parked().listed()[0]
+    assert parked().discard([first.id]) == 1
+    for _ in range(3):
+        relay.publish_waiting()
+    assert courier.contents(SORA) == greetings(*range(2, 9))
+    assert parked().listed() == []
+
+
+def test_a_bus_that_is_away_during_a_replay_loses_nothing(relay: Relay, courier: Courier, impatient: None) -> None:
+    put(sent(1, SORA), data="{}")
+    say(sent(2, SORA), sent(3, SORA))
+    relay.publish_waiting()
+    parked().discard([parked().listed()[0].id])
+    courier.down = True
+    with pytest.raises(Unavailable):
+        relay.publish_waiting()
+    courier.down, courier.refuses = False, {SORA}
+    with pytest.raises(Unavailable):
+        relay.publish_waiting()
+    assert len(parked().listed()) == 2
+    courier.refuses = set()
+    relay.publish_waiting()
+    assert courier.contents(SORA) == greetings(2, 3)
+
+
+def test_an_event_over_which_the_bus_stumbles_for_ever_is_parked_at_last(
+    relay: Relay, courier: Courier, impatient: None
+) -> None:
+    courier.trips_over = {SORA}
+    say(sent(1, SORA), sent(2, SORA))
+    for number in range(relaying._PATIENCE):
+        say(sent(number))
+        relay.publish_waiting()
+        assert waiting() == [SORA, SORA]
+    say(sent(99))
+    relay.publish_waiting()
+    assert waiting() == []
+    letters = parked().listed()
+    assert [letter.reason.partition(" ")[0] for letter in letters] == ["RuntimeError", "waits"]
+    courier.trips_over = set()
+    parked().ask()
+    relay.publish_waiting()
     assert courier.contents(SORA) == greetings(1, 2)
+
+
+def test_what_the_bus_will_never_take_is_parked_at_once(relay: Relay, courier: Courier) -> None:
+    def refuse(envelopes: list[events.Envelope]) -> frozenset[str]:
+        raise events.BadEvent("more than any reader would take")
+
+    courier.publish = refuse  # type: ignore[method-assign, assignment]
+    say(sent(1, SORA), sent(2, SORA))
+    relay.publish_waiting()
+    assert waiting() == []
+    assert [letter.reason.partition(" ")[0] for letter in parked().listed()] == ["BadEvent", "waits"]
+
+
+def test_a_bus_that_stumbles_over_everything_parks_nothing(relay: Relay, courier: Courier, impatient: None) -> None:
+    courier.trips_over = {SORA, "minji-junho"}
+    say(sent(1, SORA), sent(1))
+    for _ in range(2 * relaying._PATIENCE):
+        with pytest.raises(Unavailable):
+            relay.publish_waiting()
+    assert (waiting(), parked().listed()) == ([SORA, "minji-junho"], [])
 
 
 def test_a_long_row_behind_poison_does_not_hide_the_others(relay: Relay, courier: Courier) -> None:
@@ -309,7 +410,21 @@ def test_a_long_row_behind_poison_does_not_hide_the_others(relay: Relay, courier
     relay.publish_waiting()
     assert courier.contents() == greetings(1, 2)
     assert courier.contents(SORA) == []
-    assert len(waiting()) == 29
+    assert len(parked().listed()) == 29
+
+
+def test_a_relay_that_is_alone_asks_for_rows_and_deletes_them_and_nothing_else(relay: Relay) -> None:
+    relay.publish_waiting()
+    say(sent(1), sent(2))
+    asked: list[str] = []
+
+    def note(execute: Callable[..., object], sql: str, *rest: object) -> object:
+        asked.append(sql.split()[0])
+        return execute(sql, *rest)
+
+    with connections["shop"].execute_wrapper(note):
+        relay.publish_waiting()
+    assert [word for word in asked if word not in ("BEGIN", "START")] == ["SELECT", "DELETE"]
 
 
 def test_no_log_line_says_what_a_poisoned_event_says(
@@ -319,8 +434,10 @@ def test_no_log_line_says_what_a_poisoned_event_says(
     with caplog.at_level(logging.DEBUG):
         relay.publish_waiting()
     lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
-    assert [(line["event"], line["reason"]) for line in lines] == [("an event holds up its key", "BadEvent")]
-    assert "비밀" not in str(lines)
+    assert [line["event"] for line in lines] == ["an event cannot be published and waits as a dead letter"]
+    assert lines[0]["reason"].startswith("BadEvent at ")
+    for seen in (str(lines), str(parked().listed())):
+        assert "비밀" not in seen
     assert "minji" not in str(lines)
 
 
@@ -335,6 +452,31 @@ def test_a_deletion_empties_what_still_waits_of_the_message(relay: Relay, courie
     assert courier.taken[1].event() == sent(2)
     assert courier.contents(SORA) == greetings(1)
     assert courier.taken[3].event_type == "message.deleted"
+
+
+def test_a_deletion_empties_also_what_is_parked(relay: Relay) -> None:
+    put(sent(1), data="{}")
+    say(sent(2), sent(3))
+    relay.publish_waiting()
+    say(deleted(2))
+    words = [row.envelope for row in parked().rows().order_by("id")]
+    assert ["안녕" in text for text in words] == [False, False, True]
+
+
+def test_a_deletion_between_reading_and_parking_is_not_forgotten(relay: Relay, courier: Courier) -> None:
+    put(sent(1), data="{}")
+    say(sent(2), sent(1, SORA))
+    publish = courier.publish
+
+    def meanwhile(envelopes: list[events.Envelope]) -> frozenset[str]:
+        if not courier.taken:
+            say(deleted(2))
+        return publish(envelopes)
+
+    courier.publish = meanwhile  # type: ignore[method-assign, assignment]
+    relay.publish_waiting()
+    assert len(parked().listed()) == 3
+    assert not any("안녕" in row.envelope for row in parked().rows())
 
 
 def test_an_erased_person_leaves_nothing_that_waits(relay: Relay, courier: Courier) -> None:
@@ -353,13 +495,28 @@ def test_an_erased_person_leaves_nothing_that_waits(relay: Relay, courier: Couri
 # -- watching ---------------------------------------------------------------------------------------
 
 
-def test_the_backlog_tells_how_many_wait_and_how_long(relay: Relay) -> None:
-    assert relay.backlog() == (0, 0.0)
+def test_a_relay_tells_how_many_wait_and_how_long(relay: Relay, courier: Courier) -> None:
+    relay.publish_waiting()
+    assert relay.state() == (0, 0.0, 0, LANES)
     put(sent(1), timestamp=clock.now() - timedelta(seconds=90))
     put(sent(2))
-    count, age = relay.backlog()
-    assert count == 2
+    count, age, parked, _ = relay.state()
+    assert (count, parked) == (2, 0)
     assert 90 <= age < 120
+    put(sent(1, SORA), data="{}")
+    relay.publish_waiting()
+    assert relay.state() == (0, 0.0, 1, LANES)
+
+
+def test_health_names_what_waits_and_sends_nobody_away(courier: Courier) -> None:
+    courier.down = True
+    relay = Relay(Outbox, courier, poll=3600)
+    relay.start()
+    assert telemetry.health.ready()[1]["shop outbox"] == {"ok": True, "needed": False, "detail": ""}
+    put(sent(1), timestamp=clock.now() - timedelta(seconds=90))
+    assert relay._remark() == "1 waiting, the oldest for 90 s; 0 dead letters"
+    relay.stop()
+    assert "shop outbox" not in telemetry.health.ready()[1]
 
 
 def test_stopping_leaves_what_waits_for_the_next_start(courier: Courier) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from doran.contracts import frames
 from doran.kernel import config, telemetry
-from doran.kernel.telemetry import health, logs, metrics
+from doran.kernel.telemetry import answers, health, logs, metrics, providers
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -291,15 +292,32 @@ def test_the_text_is_what_prometheus_reads() -> None:
 
 
 def test_no_label_could_name_a_person_or_a_conversation() -> None:
-    allowed = {"route", "method", "status", "code", "type", "limit", "service", "outcome", "subscription", "le"}
-    found = {
-        label
-        for family in metrics.REGISTRY.collect()
-        for sample in family.samples
-        for label in sample.labels
-        if not family.name.startswith("doran_build")
+    words_of_ours = {
+        "code",
+        "direction",
+        "kind",
+        "le",
+        "limit",
+        "method",
+        "outcome",
+        "provider",
+        "reason",
+        "route",
+        "service",
+        "state",
+        "status",
+        "subscription",
+        "type",
     }
-    assert found <= allowed
+    sampled = {label for family in metrics.REGISTRY.collect() for one in family.samples for label in one.labels}
+    declared = {
+        label
+        for module in (metrics, answers, providers)
+        for metric in vars(module).values()
+        if isinstance(metric, MetricWrapperBase)
+        for label in metric._labelnames
+    }
+    assert sampled | declared <= words_of_ours | {"version", "python"}
 
 
 # -- health -----------------------------------------------------------------------------------------
@@ -320,7 +338,10 @@ def test_ready_names_every_dependency(check: Callable[..., None]) -> None:
     check("disk", lambda: "12 GB free")
     assert health.ready() == (
         True,
-        {"chat database": {"ok": True, "detail": ""}, "disk": {"ok": True, "detail": "12 GB free"}},
+        {
+            "chat database": {"ok": True, "needed": True, "detail": ""},
+            "disk": {"ok": True, "needed": True, "detail": "12 GB free"},
+        },
     )
 
 
@@ -329,8 +350,16 @@ def test_one_that_is_away_makes_it_unready_and_is_named_without_its_words(check:
     check("disk", lambda: None)
     is_ready, found = health.ready()
     assert not is_ready
-    assert found["chat database"] == {"ok": False, "detail": "ConnectionRefusedError"}
+    assert found["chat database"] == {"ok": False, "needed": True, "detail": "ConnectionRefusedError"}
     assert found["disk"]["ok"]
+
+
+def test_one_that_can_be_done_without_is_shown_and_changes_nothing(check: Callable[..., None]) -> None:
+    check("chat database", lambda: None)
+    check("core", no_answer, needed=False)
+    is_ready, found = health.ready()
+    assert is_ready
+    assert found["core"] == {"ok": False, "needed": False, "detail": "ConnectionRefusedError"}
 
 
 def test_live_asks_nobody(check: Callable[..., None]) -> None:
@@ -352,7 +381,7 @@ def test_one_that_hangs_is_given_up_in_time_and_not_asked_twice(check: Callable[
     assert time.monotonic() - begun < 5
     leave.set()
     assert [is_ready for is_ready, _ in answers] == [False] * 3
-    assert all(found["bus"] == {"ok": False, "detail": "no answer in 0.05 s"} for _, found in answers)
+    assert all(found["bus"] == {"ok": False, "needed": True, "detail": "no answer in 0.05 s"} for _, found in answers)
     assert all(found["disk"]["ok"] for _, found in answers)
     assert len(asked) == 1
 

@@ -48,6 +48,7 @@ _PROBLEMS = (
         "The refresh token was used before",
         "The session was ended for safety; log in again.",
     ),
+    ("insufficient_scope", 403, "The service may not do this", "Services have fixed scopes; see the table of scopes."),
     ("sender_mismatch", 403, "The sender is not you", "Leave sender_id and user_id out, or send your own."),
     (
         "recipient_unavailable",
@@ -56,12 +57,24 @@ _PROBLEMS = (
         "Nothing can be sent here for now; history stays readable.",
     ),
     ("person_unavailable", 404, "This person cannot be reached", "Check the id; the person may not exist for you."),
+    (
+        "consent_needed",
+        403,
+        "Not everybody here has agreed to the AI",
+        "Both people can allow it for this conversation; until then none of their words go there.",
+    ),
     ("not_author", 403, "Only the author may do this", "Ask the author."),
     ("too_late", 403, "The time for this has passed", "Edits and deletions are possible for a limited time."),
     ("signups_closed", 403, "Signing up is closed", "Ask the operator for an account."),
     ("invite_required", 403, "Signing up needs an invitation", "Send a valid invite_code."),
     ("origin_not_allowed", 403, "This web page may not connect", "The operator must allow its origin."),
     ("not_found", 404, "There is no such thing for you", "Check the id."),
+    (
+        "operator_api_off",
+        404,
+        "The operator's calls are off",
+        "The operator can set DORAN_OPERATOR_TOKEN, or use the doran command.",
+    ),
     ("method_not_allowed", 405, "The method is not offered here", "See the Allow header."),
     ("not_acceptable", 406, "The wanted media type is not offered", "Accept application/json."),
     ("request_timeout", 408, "The request took too long to arrive", "Send it again, faster."),
@@ -69,8 +82,8 @@ _PROBLEMS = (
     (
         "idempotency_conflict",
         409,
-        "This client_message_id was used for another message",
-        "Use a new id for a new message.",
+        "This id was used for something else",
+        "Use a new client_message_id for a new message, a new idempotency_key for a new job.",
     ),
     ("conflict", 409, "The request contradicts the present state", "Read again, then decide."),
     ("payload_too_large", 413, "The body is too large", "Send less."),
@@ -83,6 +96,12 @@ _PROBLEMS = (
         "Use at least 8 characters that are not a common password.",
     ),
     ("message_deleted", 422, "The message is deleted", "A deleted message cannot be changed or answered."),
+    (
+        "budget_exhausted",
+        429,
+        "The allowance for the AI is used up",
+        "Wait as long as Retry-After says; the operator sets the allowance.",
+    ),
     ("too_many_requests", 429, "Too many requests", "Wait as long as Retry-After or retry_after_ms says."),
     ("internal_error", 500, "Something went wrong here", "Try again; the trace id helps the operator."),
     (
@@ -91,6 +110,7 @@ _PROBLEMS = (
         "The service cannot answer now",
         "Try again after Retry-After; a send keeps its client_message_id.",
     ),
+    ("ai_off", 503, "The AI is switched off", "The operator has switched it off for now."),
     ("no_provider", 503, "No AI provider is set up", "The operator must configure one."),
     ("storage_full", 507, "The disk is full", "Reading works; the operator must free space."),
 )
@@ -113,8 +133,26 @@ _CLOSES = (
     (4429, "too_fast", True, "The client went on past its limits; come back later."),
 )
 
+_JOB_FAILURES = (
+    ("no_provider", "No provider can do this kind of job, or none may be asked without consent."),
+    ("consent_needed", "Somebody took their consent back before the job ran."),
+    ("not_found", "What the job is about is gone, or not the asker's any more."),
+    ("ai_off", "The operator switched the AI off before the job ran."),
+    ("budget_exhausted", "The allowance was used up before the job ran."),
+    ("provider_unavailable", "No provider answered in time, or all of them failed; asking again later may help."),
+    ("provider_refused", "The provider refuses to answer this."),
+    ("too_long", "There is more text than the model can read at once."),
+    ("cut_off", "The answer broke off before its end; `partial` shows what came."),
+    ("invalid_answer", "The provider's answer is not of the form that was asked for."),
+    ("deadline", "The job was not done in the time it had."),
+    ("worker_lost", "The process that worked on it was lost too often."),
+    ("internal_error", "Something went wrong here."),
+)
+
 PROBLEMS: Final[Mapping[str, ProblemKind]] = {row[0]: ProblemKind(*row) for row in _PROBLEMS}
 CLOSES: Final[Mapping[int, CloseKind]] = {row[0]: CloseKind(*row) for row in _CLOSES}
+JOB_FAILURES: Final[Mapping[str, str]] = dict(_JOB_FAILURES)
+"""Why a job of the AI failed, by its `failure_code`."""
 
 
 class FieldError(msgspec.Struct, frozen=True):

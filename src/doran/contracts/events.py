@@ -3,7 +3,7 @@
 Every event is checked against its struct when it is published and again when it is consumed.
 An envelope is at the same time a CloudEvents 1.0 event (see `cloud_event`). Data only grows:
 a field is never renamed or removed within a `schema_version`, and consumers ignore what they
-do not know.
+do not know. Anything else is a new version of the event (docs/guides/events.md).
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class Event(msgspec.Struct, frozen=True):
 
     def key(self) -> str:
         return str(getattr(self, self.KEY))
+
+    def later(self) -> Event:
+        """The same as the next version says it; for versions that nobody says any more (`FORMER`)."""
+        raise NotImplementedError
 
 
 class UserCreated(Event, frozen=True):
@@ -90,6 +94,23 @@ class SessionRevoked(Event, frozen=True):
     revoked_at: str
 
 
+class WebhookDisabled(Event, frozen=True):
+    """An endpoint gets nothing any more: it asked for that (`gone`), or it failed for days (`failing`)."""
+
+    NAME, KEY = "webhook.disabled", "endpoint_id"
+    endpoint_id: str
+    reason: str
+    disabled_at: str
+
+
+class WebhookTest(Event, frozen=True):
+    """Sent to one endpoint because an operator asked for it; nobody else hears it."""
+
+    NAME, KEY = "webhook.test", "endpoint_id"
+    endpoint_id: str
+    sent_at: str
+
+
 class ConversationCreated(Event, frozen=True):
     NAME, KEY = "conversation.created", "conversation_id"
     conversation_id: str
@@ -99,6 +120,8 @@ class ConversationCreated(Event, frozen=True):
 
 
 class MessageCreated(Event, frozen=True):
+    """`client_message_id` is what its sender called it: whoever had something sent knows it again by that."""
+
     NAME, KEY = "message.created", "conversation_id"
     message_id: str
     conversation_id: str
@@ -108,6 +131,7 @@ class MessageCreated(Event, frozen=True):
     content: str | None
     message_type: MessageType
     created_at: str
+    client_message_id: str | None = None
 
 
 class MessageUpdated(Event, frozen=True):
@@ -163,6 +187,8 @@ class MessageUndelivered(Event, frozen=True):
 
 
 class AiMessageGenerated(Event, frozen=True):
+    """The assistant has answered: chat stores it as a message of `sender_id`, once for each `response_id`."""
+
     NAME, KEY = "ai.message.generated", "conversation_id"
     response_id: str
     job_id: str
@@ -170,6 +196,7 @@ class AiMessageGenerated(Event, frozen=True):
     sender_id: str
     content: str
     created_at: str
+    reply_to: str | None = None
 
 
 class AiJobCompleted(Event, frozen=True):
@@ -177,14 +204,37 @@ class AiJobCompleted(Event, frozen=True):
     job_id: str
     kind: str
     completed_at: str
+    user_id: str = ""
 
 
 class AiJobFailed(Event, frozen=True):
+    """`code` is one of `JOB_FAILURES`."""
+
     NAME, KEY = "ai.job.failed", "job_id"
     job_id: str
     kind: str
     code: str
     failed_at: str
+    user_id: str = ""
+
+
+class AiConsentChanged(Event, frozen=True):
+    """What one person allows the AI in one conversation: `off`, `on_demand` or `history`."""
+
+    NAME, KEY = "ai.consent.changed", "conversation_id"
+    conversation_id: str
+    user_id: str
+    scope: str
+    changed_at: str
+
+
+class AiSwitched(Event, frozen=True):
+    """The operator has switched the AI of the whole deployment off or on. There is one `switch`, called `ai`."""
+
+    NAME, KEY = "ai.switched", "switch"
+    switch: str
+    is_off: bool
+    changed_at: str
 
 
 PRODUCERS: Final[Mapping[str, tuple[type[Event], ...]]] = {
@@ -196,6 +246,8 @@ PRODUCERS: Final[Mapping[str, tuple[type[Event], ...]]] = {
         UserBlocked,
         UserUnblocked,
         SessionRevoked,
+        WebhookDisabled,
+        WebhookTest,
     ),
     "chat": (
         ConversationCreated,
@@ -206,9 +258,33 @@ PRODUCERS: Final[Mapping[str, tuple[type[Event], ...]]] = {
         MessageRead,
         MessageUndelivered,
     ),
-    "ai": (AiMessageGenerated, AiJobCompleted, AiJobFailed),
+    "ai": (AiMessageGenerated, AiJobCompleted, AiJobFailed, AiConsentChanged, AiSwitched),
 }
+FORMER: Final[Mapping[str, tuple[type[Event], ...]]] = {}
+"""Versions that nobody says any more, by event; they may still wait in an outbox, a dead letter or a broker."""
+
 EVENTS: Final[Mapping[str, type[Event]]] = {event.NAME: event for events in PRODUCERS.values() for event in events}
+LISTENERS: Final[Mapping[str, frozenset[str]]] = {
+    "core": frozenset(),
+    "chat": frozenset(
+        event.NAME
+        for event in (
+            UserCreated,
+            UserUpdated,
+            UserDeactivated,
+            UserErased,
+            UserBlocked,
+            UserUnblocked,
+            SessionRevoked,
+            AiMessageGenerated,
+        )
+    ),
+    "ai": frozenset(
+        event.NAME
+        for event in (MessageCreated, MessageUpdated, MessageDeleted, UserDeactivated, UserErased, AiSwitched)
+    ),
+}
+"""Who listens to what. Whoever speaks knows it too, so that a broker keeps these events even before they are heard."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -224,14 +300,23 @@ class Envelope(msgspec.Struct, frozen=True):
     trace_id: str
 
     def event(self) -> Event:
-        """The checked data. Raises `UnknownEvent` or `BadEvent`."""
+        """The checked data, as today's code says it. Raises `UnknownEvent`, `NewerEvent` or `BadEvent`."""
         kind = EVENTS.get(self.event_type)
         if kind is None:
             raise UnknownEvent(self.event_type)
-        try:
-            event: Event = _decoders[kind].decode(self.data)
-        except msgspec.ValidationError as wrong:
-            raise BadEvent(f"{self.event_type}: {wrong}") from None
+        if self.schema_version > kind.VERSION:
+            raise NewerEvent(f"{kind.NAME} {self.schema_version}, understood up to {kind.VERSION}")
+        if self.schema_version < kind.VERSION:
+            return self._brought_up_to_date(kind)
+        return _read(kind, self.data)
+
+    def _brought_up_to_date(self, kind: type[Event]) -> Event:
+        former = {old.VERSION: old for old in FORMER.get(self.event_type, ())}
+        if self.schema_version not in former:
+            raise BadEvent(f"{self.event_type} {self.schema_version} was never said")
+        event = _read(former[self.schema_version], self.data)
+        while type(event) is not kind:
+            event = event.later()
         return event
 
 
@@ -243,9 +328,14 @@ class BadEvent(ValueError):
     """The data does not have the shape its schema promises."""
 
 
+class NewerEvent(BadEvent):
+    """Said in a version that only later code understands. The text names event and versions."""
+
+
 _encoder = msgspec.json.Encoder()
-_decoders: Mapping[type[Event], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in EVENTS.values()
+_decoders: dict[type[Event], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind)
+    for kind in (*EVENTS.values(), *(old for kinds in FORMER.values() for old in kinds))
 }
 _envelopes = msgspec.json.Decoder(Envelope)
 
@@ -253,28 +343,35 @@ _envelopes = msgspec.json.Decoder(Envelope)
 def encode(event: Event) -> bytes:
     """The data as JSON, checked against its own schema first. Raises `BadEvent`."""
     data = _encoder.encode(event)
-    try:
-        _decoders[type(event)].decode(data)
-    except msgspec.ValidationError as wrong:
-        raise BadEvent(f"{event.NAME}: {wrong}") from None
+    _read(type(event), data)
     return data
+
+
+def _read(kind: type[Event], data: bytes | msgspec.Raw) -> Event:
+    try:
+        event: Event = _decoders[kind].decode(data)
+    except msgspec.DecodeError as wrong:
+        raise BadEvent(f"{kind.NAME}: {wrong}") from None
+    return event
+
+
+def cloud_attributes(envelope: Envelope) -> dict[str, str]:
+    """The envelope in the words of CloudEvents 1.0, but for the data and its content type."""
+    return {
+        "specversion": "1.0",
+        "type": envelope.event_type,
+        "time": envelope.timestamp,
+        "id": envelope.event_id,
+        "source": envelope.producer,
+        "subject": envelope.key,
+        "partitionkey": envelope.key,
+    }
 
 
 def cloud_event(envelope: Envelope) -> bytes:
     """The envelope as the one JSON object that goes over a wire: our names and CloudEvents 1.0."""
-    return _encoder.encode(
-        {
-            "specversion": "1.0",
-            "type": envelope.event_type,
-            "time": envelope.timestamp,
-            "id": envelope.event_id,
-            "source": envelope.producer,
-            "subject": envelope.key,
-            "partitionkey": envelope.key,
-            "datacontenttype": "application/json",
-            **{name: getattr(envelope, name) for name in Envelope.__struct_fields__},
-        }
-    )
+    own = {name: getattr(envelope, name) for name in Envelope.__struct_fields__}
+    return _encoder.encode({**cloud_attributes(envelope), "datacontenttype": "application/json", **own})
 
 
 def read_cloud_event(raw: bytes) -> Envelope:

@@ -115,7 +115,10 @@ AnyClientFrame = (
 
 
 class MessageView(msgspec.Struct, frozen=True):
-    """A message as REST and frames show it. `change_seq` says when the row last changed."""
+    """A message as REST and frames show it. `change_seq` says when the row last changed.
+
+    One without a `sender_id` is a position that a restore of the server emptied: always deleted.
+    """
 
     id: str
     conversation_id: str
@@ -153,8 +156,15 @@ class MyState(msgspec.Struct, frozen=True):
     draft: str
 
 
+class LostRange(msgspec.Struct, frozen=True):
+    """Positions that a restore of the server emptied, both included: tombstones that nobody sent, never unread."""
+
+    first_seq: int
+    last_seq: int
+
+
 class ConversationView(msgspec.Struct, frozen=True):
-    """A conversation as one of its two people sees it. `messages` is [] in lists."""
+    """A conversation as one of its two people sees it. `messages` is [] in lists; `lost` nearly always."""
 
     id: str
     participant1_id: str
@@ -169,6 +179,7 @@ class ConversationView(msgspec.Struct, frozen=True):
     me: MyState
     peer: Marks
     messages: tuple[MessageView, ...] = ()
+    lost: tuple[LostRange, ...] = ()
 
 
 class ChangesPage(msgspec.Struct, frozen=True):
@@ -210,6 +221,107 @@ class ReceiptView(msgspec.Struct, frozen=True):
     unread_count: int
 
 
+# -- what both doors show of the AI --------------------------------------------------------------
+
+JobKind = Literal[
+    "reply", "smart_replies", "summarize", "translate", "rewrite", "ask", "moderate", "embed", "semantic_search"
+]
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+ConsentScope = Literal["off", "on_demand", "history"]
+
+
+class Citation(msgspec.Struct, frozen=True):
+    """A message an answer rests on, or one that was found; `score` only orders those of one answer."""
+
+    message_id: str
+    conversation_id: str
+    seq: int
+    score: float = 0.0
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a check of a text found: `categories` are words of our table, none where nothing is wrong."""
+
+    flagged: bool
+    categories: tuple[str, ...] = ()
+
+
+class JobResult(msgspec.Struct, frozen=True):
+    """The answer of a job that succeeded. Which parts it has depends on the kind (docs/guides/ai.md).
+
+    `text`: reply, summarize, translate, rewrite, ask. `replies`: smart_replies. `citations`: ask, summarize and
+    semantic_search. `verdict`: moderate. `source`, `target` and `engine`: translate. `forgotten`: a message it
+    rested on was deleted since, and the answer went with it.
+    """
+
+    text: str | None = None
+    replies: tuple[str, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    verdict: Verdict | None = None
+    source: str | None = None
+    target: str | None = None
+    engine: str | None = None
+    forgotten: bool = False
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """A job as its asker sees it. `result` is null until it succeeded, `failure_code` "" unless it failed.
+
+    While it runs, `partial` is the text so far, which holds the deltas up to `partial_seq` of this `attempt`.
+    """
+
+    id: str
+    kind: JobKind
+    state: JobState
+    conversation_id: str | None
+    message_id: str | None
+    attempt: int
+    partial: str
+    partial_seq: int
+    result: JobResult | None
+    failure_code: str
+    created_at: str
+    updated_at: str
+
+
+class AssistantView(msgspec.Struct, frozen=True):
+    """The person of kind `bot` to whom people write; their name as the operator set it."""
+
+    user_id: str
+    display_name: str
+
+
+class ProviderView(msgspec.Struct, frozen=True):
+    """Who would be asked first; `is_outside`: what is given to them leaves this deployment."""
+
+    name: str
+    is_outside: bool
+
+
+class ShopWindow(msgspec.Struct, frozen=True):
+    """`kinds` that somebody can do now; none while `is_off`. No `assistant` where nobody can talk to it."""
+
+    kinds: list[JobKind]
+    assistant: AssistantView | None
+    provider: ProviderView | None
+    translation_engines: list[str]
+    is_off: bool
+
+
+class ConsentView(msgspec.Struct, frozen=True):
+    """What both people of a conversation allow the AI; `agreed` is what both of them allow.
+
+    `provider` names who would get to read the words, `is_outside` whether that is beyond this deployment.
+    """
+
+    conversation_id: str
+    mine: ConsentScope
+    theirs: ConsentScope
+    agreed: ConsentScope
+    provider: str
+    is_outside: bool
+
+
 # -- what the server says ------------------------------------------------------------------------
 
 
@@ -234,6 +346,7 @@ class ConversationHistory(ServerFrame, frozen=True, tag="conversation_history"):
     change_seq: int
     peer: Marks
     me: MyState
+    lost: tuple[LostRange, ...] = ()
 
 
 class Ack(ServerFrame, frozen=True, tag="ack"):
@@ -321,6 +434,35 @@ class Synced(ServerFrame, frozen=True, tag="sync"):
     conversations: tuple[ChangedConversation, ...]
 
 
+class AiDelta(ServerFrame, frozen=True, tag="ai.delta"):
+    """More of a job's answer, to who asked. Apply `seq` 1, 2, 3 … of the newest `attempt`; after a hole read the job."""
+
+    job_id: str
+    kind: JobKind
+    conversation_id: str | None
+    attempt: int
+    seq: int
+    text: str
+
+
+class AiJob(ServerFrame, frozen=True, tag="ai.job"):
+    """A job of mine has another state."""
+
+    job: JobView
+
+
+class AiConsent(ServerFrame, frozen=True, tag="ai.consent"):
+    """One of the two people changed what the AI may do here."""
+
+    consent: ConsentView
+
+
+class AiOffer(ServerFrame, frozen=True, tag="ai.offer"):
+    """The operator has switched the AI off or on: what can be asked from now on, as `GET /api/ai/` says it."""
+
+    offer: ShopWindow
+
+
 class Pong(ServerFrame, frozen=True, tag="pong", omit_defaults=True):
     ref: str | int | None = None
 
@@ -351,6 +493,10 @@ SERVER_FRAMES: tuple[type[ServerFrame], ...] = (
     ConversationUpdated,
     Changes,
     Synced,
+    AiDelta,
+    AiJob,
+    AiConsent,
+    AiOffer,
     Pong,
     Error,
 )

@@ -18,21 +18,25 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 
 from doran.contracts.errors import Problem
+from doran.contracts.scopes import SCOPES
 from doran.kernel import clock
 from doran.kernel.config import BadSetting, Config
-from doran.kernel.jwks import JwksUrl, KeyRing, KeysUnavailable, NamedKey, Source
+from doran.kernel.jwks import JwksUrl, Keep, KeyRing, KeysUnavailable, NamedKey, Source
 
 T = TypeVar("T")
+Holder = TypeVar("Holder")
 
 OWN_ALGORITHM: Final = "ES256"
 OWN_TYPE: Final = "at+jwt"
+SERVICE_TYPE: Final = "service+jwt"
+ACTING_FOR: Final = "Doran-Acting-For"
 LEEWAY_SECONDS: Final = 5
 LONGEST_SECONDS: Final = 600
 MAX_TOKEN: Final = 8192
@@ -54,6 +58,17 @@ class Principal:
 
     user_id: str
     session_id: str | None
+    issuer: str
+    expires_at: int
+    token_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Which service asks, and what it may (`contracts.scopes`)."""
+
+    name: str
+    scopes: frozenset[str]
     issuer: str
     expires_at: int
     token_id: str
@@ -82,6 +97,17 @@ class OwnClaims(msgspec.Struct, frozen=True):
     nbf: Moment | None = None
 
 
+class ServiceClaims(msgspec.Struct, frozen=True):
+    iss: Word
+    aud: Word
+    sub: Word
+    scope: Word
+    jti: Word
+    iat: Moment
+    exp: Moment
+    nbf: Moment | None = None
+
+
 class ForeignClaims(msgspec.Struct, frozen=True):
     iss: Word
     aud: Word | Annotated[list[Word], msgspec.Meta(max_length=64)]
@@ -99,6 +125,7 @@ def refused(detail: str) -> Problem:
     return Problem("not_authenticated", detail)
 
 
+_UNKNOWN_ISSUER = "The access token is of an issuer that is not known here."
 _UNREADABLE = "The access token cannot be read."
 _UNKNOWN_KEY = "The access token was signed with a key that its issuer does not publish."
 _BAD_SIGNATURE = "The signature of the access token does not hold."
@@ -118,8 +145,8 @@ class _Strict(jws.JWSRegistry):
         return self.algorithms[name]
 
 
-class _Issuer:
-    """What both kinds share: the name, the audience, the keys, and the signature check."""
+class _Issuer(Generic[Holder]):
+    """What all kinds share: the name, the audience, the keys, and the signature check."""
 
     def __init__(self, name: str, *, audience: str, keys: KeyRing, algorithms: Iterable[str]) -> None:
         self.name = name
@@ -128,15 +155,15 @@ class _Issuer:
         self._registry = _Strict(algorithms)
         self._algorithms = frozenset(algorithms)
 
-    def believe(self, token: bytes, header: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> Principal:
-        """The person, once type, key, signature and every claim hold. Raises `Problem`."""
+    def believe(self, token: bytes, header: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> Holder:
+        """The holder, once type, key, signature and every claim hold. Raises `Problem`."""
         named = _shaped(header, Header)
         self._check_type(named.typ)
         if named.alg not in self._algorithms:
             raise refused("The access token is signed with an algorithm that is not accepted here.")
         key = self._key(named)
         _check_signature(token, key, self._registry)
-        return self._principal(claims, now)
+        return self._holder(claims, now)
 
     def _key(self, header: Header) -> NamedKey:
         try:
@@ -152,10 +179,10 @@ class _Issuer:
     def _check_type(self, typ: str | None) -> None:
         raise NotImplementedError
 
-    def _principal(self, claims: Mapping[str, Any], now: float) -> Principal:
+    def _holder(self, claims: Mapping[str, Any], now: float) -> Holder:
         raise NotImplementedError
 
-    def _check_claims(self, claims: OwnClaims | ForeignClaims, now: float) -> None:
+    def _check_claims(self, claims: OwnClaims | ServiceClaims | ForeignClaims, now: float) -> None:
         audience = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         if self._audience not in audience:
             raise refused("The access token is for another audience.")
@@ -164,8 +191,12 @@ class _Issuer:
         if max(claims.nbf or 0, claims.iat or 0) > now + LEEWAY_SECONDS:
             raise refused("The access token is not valid yet.")
 
+    def _check_length(self, claims: OwnClaims | ServiceClaims) -> None:
+        if not 0 < claims.exp - claims.iat <= LONGEST_SECONDS:
+            raise refused("The access token was made for too long a time.")
 
-class OwnIssuer(_Issuer):
+
+class OwnIssuer(_Issuer[Principal]):
     """Doran's core. ES256, `at+jwt`, ten minutes at most, and ids as core makes them."""
 
     def __init__(self, name: str, *, audience: str, keys: KeyRing) -> None:
@@ -175,17 +206,33 @@ class OwnIssuer(_Issuer):
         if typ != OWN_TYPE:
             raise refused("This is not an access token.")
 
-    def _principal(self, claims: Mapping[str, Any], now: float) -> Principal:
+    def _holder(self, claims: Mapping[str, Any], now: float) -> Principal:
         said = _shaped(claims, OwnClaims)
         self._check_claims(said, now)
-        if not 0 < said.exp - said.iat <= LONGEST_SECONDS:
-            raise refused("The access token was made for too long a time.")
+        self._check_length(said)
         if not is_own_id(said.sub):
             raise refused(_UNREADABLE)
         return Principal(said.sub, said.sid, self.name, said.exp, said.jti)
 
 
-class ForeignIssuer(_Issuer):
+class OwnServices(_Issuer[Service]):
+    """Doran's core again, as it speaks of services: the same keys, another type, an audience for each service."""
+
+    def __init__(self, name: str, *, audience: str, keys: KeyRing) -> None:
+        super().__init__(name, audience=audience, keys=keys, algorithms=(OWN_ALGORITHM,))
+
+    def _check_type(self, typ: str | None) -> None:
+        if typ != SERVICE_TYPE:
+            raise refused("This is not a service's token.")
+
+    def _holder(self, claims: Mapping[str, Any], now: float) -> Service:
+        said = _shaped(claims, ServiceClaims)
+        self._check_claims(said, now)
+        self._check_length(said)
+        return Service(said.sub, frozenset(said.scope.split()), self.name, said.exp, said.jti)
+
+
+class ForeignIssuer(_Issuer[Principal]):
     """Somebody else's identity provider. Its `sub` must match `people` and not look like our ids."""
 
     def __init__(self, name: str, *, audience: str, keys: KeyRing, algorithms: Sequence[str], people: str) -> None:
@@ -208,7 +255,7 @@ class ForeignIssuer(_Issuer):
         if (typ or "jwt").lower().removeprefix("application/") not in ("at+jwt", "jwt"):
             raise refused("This is not an access token.")
 
-    def _principal(self, claims: Mapping[str, Any], now: float) -> Principal:
+    def _holder(self, claims: Mapping[str, Any], now: float) -> Principal:
         said = _shaped(claims, ForeignClaims)
         self._check_claims(said, now)
         if said.at_hash is not None or said.c_hash is not None:
@@ -325,11 +372,23 @@ class Verifier:
         remember: int = REMEMBERED_TOKENS,
     ) -> None:
         self._issuers = {issuer.name: issuer for issuer in issuers}
+        self._own = next((one for one in self._issuers.values() if isinstance(one, OwnIssuer)), None)
         self._is_revoked = is_revoked
         self._now = now
         self._remember = remember
         self._known: OrderedDict[bytes, tuple[Principal, str]] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def rings(self) -> Mapping[str, KeyRing]:
+        """The keys that must be there for anybody to be believed, by issuer: of our own, or of a foreign one alone."""
+        trusted = [self._own] if self._own is not None else list(self._issuers.values())
+        return {issuer.name: issuer.keys for issuer in trusted}
+
+    @property
+    def knows_services(self) -> bool:
+        """Whether a service can prove itself here: core gives it a token, and nobody else does."""
+        return self._own is not None
 
     def verify(self, token: str) -> Principal:
         """Who holds this token. Raises `Problem`: `not_authenticated`, or `unavailable` when the
@@ -348,9 +407,21 @@ class Verifier:
         principal = self._recall(_digest(token), fetch=False)
         return None if principal is None else self._not_revoked(principal)
 
-    def authenticate(self, header: str | None) -> Principal:
-        """Who asks, by an `Authorization` header. Raises as `verify`."""
-        return self.verify(bearer(header))
+    def verify_service(self, token: str, *, scope: str) -> Service:
+        """Which service holds this token, if it may do this here. Never a person's token.
+
+        Raises `Problem`: as `verify`, and `insufficient_scope`. A token for another service is not
+        authenticated here, whatever it may do there.
+        """
+        header, claims = _read(token)
+        if self._own is None or claims.get("iss") != self._own.name:
+            raise refused(_UNKNOWN_ISSUER)
+        audience = SCOPES[scope].audience
+        issuer = OwnServices(self._own.name, audience=audience, keys=self._own.keys)
+        service = issuer.believe(token.encode(), header, claims, self._now())
+        if scope not in service.scopes:
+            raise Problem("insufficient_scope", f"This needs the scope {scope}.")
+        return service
 
     def may_be_foreign(self, user_id: str) -> bool:
         """Whether this could be an id of a foreign issuer's people; never true for an id of core."""
@@ -363,7 +434,7 @@ class Verifier:
         name = claims.get("iss")
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         if issuer is None:
-            raise refused("The access token is of an issuer that is not known here.")
+            raise refused(_UNKNOWN_ISSUER)
         principal = issuer.believe(token.encode(), header, claims, self._now())
         self._keep(digest, principal, header["kid"])
         return principal
@@ -422,30 +493,31 @@ ended = EndedSessions()
 _verifier: Verifier | None = None
 
 
-def verifier(config: Config, *, own_keys: Source | None = None) -> Verifier:
-    """What the settings ask for. `own_keys` gives core's JWK Set when core runs in this process.
+def verifier(config: Config, *, own_keys: Source | None = None, keep: Callable[[str], Keep] | None = None) -> Verifier:
+    """What the settings ask for. `own_keys` gives core's JWK Set when core runs in this process; `keep` says
+    where an issuer's last good keys outlive this process.
 
     With a foreign issuer and no core anywhere, only that issuer is believed. Raises `BadSetting`.
     """
     issuers: list[OwnIssuer | ForeignIssuer] = []
     if own_keys is not None or config.core_url or not config.foreign_issuer:
-        issuers.append(_own(config, own_keys))
+        issuers.append(_own(config, own_keys, keep))
     if config.foreign_issuer:
-        issuers.append(_foreign(config))
+        issuers.append(_foreign(config, keep))
     return Verifier(issuers, is_revoked=ended.has)
 
 
-def _own(config: Config, own_keys: Source | None) -> OwnIssuer:
+def _own(config: Config, own_keys: Source | None, keep: Callable[[str], Keep] | None) -> OwnIssuer:
     if own_keys is not None:  # asking is a look into a table: a withdrawn key is felt at once
         ring = KeyRing(own_keys, cache_seconds=1.0, refetch_seconds=1.0)
     elif config.core_url:
-        ring = _remote(f"{config.core_url.rstrip('/')}/.well-known/jwks.json", config)
+        ring = _remote(f"{config.core_url}/.well-known/jwks.json", config.issuer_name, config, keep)
     else:
         raise BadSetting("DORAN_CORE_URL: say where core answers, or run core in this process")
     return OwnIssuer(config.issuer_name, audience=config.audience, keys=ring)
 
 
-def _foreign(config: Config) -> ForeignIssuer:
+def _foreign(config: Config, keep: Callable[[str], Keep] | None) -> ForeignIssuer:
     if config.foreign_issuer == config.issuer_name:
         raise BadSetting("DORAN_FOREIGN_ISSUER: this is our own issuer")
     if not config.foreign_jwks_url or not config.foreign_audience:
@@ -453,14 +525,14 @@ def _foreign(config: Config) -> ForeignIssuer:
     return ForeignIssuer(
         config.foreign_issuer,
         audience=config.foreign_audience,
-        keys=_remote(config.foreign_jwks_url, config),
+        keys=_remote(config.foreign_jwks_url, config.foreign_issuer, config, keep),
         algorithms=config.foreign_algorithms,
         people=config.foreign_user_pattern,
     )
 
 
-def _remote(url: str, config: Config) -> KeyRing:
-    return KeyRing(JwksUrl(url), cache_seconds=config.jwks_cache_seconds)
+def _remote(url: str, issuer: str, config: Config, keep: Callable[[str], Keep] | None) -> KeyRing:
+    return KeyRing(JwksUrl(url), cache_seconds=config.jwks_cache_seconds, keep=keep and keep(issuer))
 
 
 def use(new: Verifier | None) -> None:
@@ -486,9 +558,27 @@ def remembered(token: str) -> Principal | None:
     return _in_use().remembered(token)
 
 
-def authenticate(header: str | None) -> Principal:
-    """See `Verifier.authenticate`."""
-    return _in_use().authenticate(header)
+def verify_service(token: str, *, scope: str) -> Service:
+    """See `Verifier.verify_service`."""
+    return _in_use().verify_service(token, scope=scope)
+
+
+def knows_services() -> bool:
+    """See `Verifier.knows_services`."""
+    return _in_use().knows_services
+
+
+def acting_for(service: Service, user_id: str) -> Principal:
+    """The person whose rights decide when a service asks. Raises `Problem("bad_request")` where none is named."""
+    if not 0 < len(user_id) <= 255 or not user_id.isprintable():
+        raise Problem("bad_request", f"Name the person for whom the service asks: {ACTING_FOR}.")
+    return Principal(user_id, None, service.issuer, service.expires_at, service.token_id)
+
+
+def calls_itself_service(token: str) -> bool:
+    """Whether a token says that it is a service's. Nothing is believed yet. Raises `Problem` where it cannot be read."""
+    header, _claims = _read(token)
+    return header.get("typ") == SERVICE_TYPE
 
 
 def may_be_foreign(user_id: str) -> bool:

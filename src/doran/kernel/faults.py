@@ -22,7 +22,13 @@ FAULT_POINTS: Final = {
     "mark.before_commit": "a mark is written, not committed",
     "connection.after_subscribe_before_history": "a socket is subscribed and has read nothing yet",
     "outbox.after_publish_before_mark": "an event was published, the outbox does not know yet",
-    "inbox.after_effect_before_mark": "an event took effect, neither is committed",
+    "inbox.before_commit": "an event took effect and is marked, neither is committed",
+    "ai.claimed": "a job is held, nothing is done for it",
+    "ai.words_sent": "a provider has begun to answer, nothing of it is kept",
+    "ai.answered_before_commit": "a job is done, its end is not written",
+    "ai.ending_before_commit": "the end of a job is written, not committed",
+    "ai.after_commit": "a job has ended, nobody was told",
+    "webhook.after_send_before_mark": "a receiver was told, its endpoint's line does not know yet",
 }
 
 _armed: dict[str, int] = {}

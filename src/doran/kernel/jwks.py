@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx2
 from joserfc.errors import JoseError
@@ -157,11 +157,22 @@ def _whole(answer: httpx2.Response, *, until: float) -> bytes:
     return bytes(body)
 
 
+class Keep(Protocol):
+    """Where the last good key set outlives this process."""
+
+    def save(self, document: bytes) -> None: ...
+
+    def load(self) -> tuple[bytes, float] | None:
+        """What was saved last, and how many seconds ago."""
+        ...
+
+
 class KeyRing:
     """The keys of one issuer, by `kid`.
 
     `cache_seconds` is how long they are used without asking again. When asking fails they stay
-    good for 24 hours more. Only one thread asks at a time; who already has a key does not wait.
+    good for 24 hours more, also across a restart if there is somewhere to `keep` them. Only one
+    thread asks at a time; who already has a key does not wait.
     """
 
     def __init__(
@@ -171,7 +182,9 @@ class KeyRing:
         cache_seconds: float,
         refetch_seconds: float = 60.0,
         ticks: Callable[[], float] = time.monotonic,
+        keep: Keep | None = None,
     ) -> None:
+        self._keep = keep
         self._source = source
         self._cache_seconds = cache_seconds
         self._refetch_seconds = refetch_seconds
@@ -201,6 +214,17 @@ class KeyRing:
         """The key if it is known and need not be asked for again; never fetches."""
         return None if self._is_due() else self._keys.get(kid)
 
+    def check(self) -> str:
+        """A remark where the keys are older than they should be, else nothing. Asks if it is time to.
+
+        Raises `KeysUnavailable` where there are none that may be used.
+        """
+        if self._is_due():
+            self._ask(self._is_due, wait=not self._fresh_enough())
+        if not self._fresh_enough():
+            raise KeysUnavailable("the issuer's keys cannot be fetched")
+        return "" if self._healthy else f"as they were {round(self._ticks() - self._fetched_at)} s ago"
+
     def _is_due(self) -> bool:
         return self._ticks() >= self._ask_again_at
 
@@ -223,13 +247,42 @@ class KeyRing:
     def _fetch(self) -> None:
         self._asked_at = self._ticks()
         try:
-            self._keys = parse(self._source())
+            document = self._source()
+            self._keys = _some(parse(document))
         except Exception as wrong:  # the source is not ours: whatever it raises, old keys stay
             self._healthy = False
             self._ask_again_at = self._ticks() + RETRY_SECONDS
             ours = isinstance(wrong, KeysUnavailable | BadKeySet)
             log.warning("key set not refreshed: %s", wrong if ours else type(wrong).__name__)
+            self._remember()
         else:
             self._healthy = True
             self._fetched_at = self._ticks()
             self._ask_again_at = self._fetched_at + self._cache_seconds
+            self._save(document)
+
+    def _remember(self) -> None:
+        """What an earlier process, or another copy, has kept; only where this one never had any."""
+        if self._keep is None or self._fetched_at > float("-inf"):
+            return
+        try:
+            kept = self._keep.load()
+            if kept is not None:
+                self._keys = parse(kept[0])
+                self._fetched_at = self._ticks() - kept[1]
+        except Exception as wrong:
+            log.warning("kept keys cannot be read", extra={"error_class": type(wrong).__name__})
+
+    def _save(self, document: bytes) -> None:
+        try:
+            if self._keep is not None:
+                self._keep.save(document)
+        except Exception as wrong:
+            log.warning("keys cannot be kept for a restart", extra={"error_class": type(wrong).__name__})
+
+
+def _some(keys: dict[str, NamedKey]) -> dict[str, NamedKey]:
+    """An issuer without a key signs nothing: a set without any is a mistake, not a withdrawal of them all."""
+    if not keys:
+        raise BadKeySet("no usable key")
+    return keys

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
-from doran.contracts.events import EVENTS, PRODUCERS, Event
+from doran.contracts.events import EVENTS, FORMER, PRODUCERS, Event
 
 Schema = dict[str, Any]
 
-_WORDS: Final = ("title", "description", "default")
+_WORDS: Final = ("title", "description")
+_FIELDS: Final = ("properties", "required")
 
 
 class Incompatible(ValueError):
@@ -32,7 +33,9 @@ def schema(kind: type[Event]) -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:doran:event:{kind.NAME}:{kind.VERSION}",
-        "x-producer": next(service for service, kinds in PRODUCERS.items() if kind in kinds),
+        "x-producer": next(
+            service for service, kinds in PRODUCERS.items() if kind.NAME in (said.NAME for said in kinds)
+        ),
         "x-key": kind.KEY,
         **msgspec.json.schema(kind),
     }
@@ -48,8 +51,12 @@ def text(kind: type[Event]) -> str:
 
 
 def differences(published: Schema, now: Schema) -> list[str]:
-    """What changed so that somebody would break, one sentence each; empty when all is well."""
-    found = [f"{name} changed" for name in ("$id", "x-key") if published.get(name) != now.get(name)]
+    """What changed so that somebody would break, one sentence each; empty when all is well.
+
+    Older code reads newer events and newer code reads older ones (they wait in outboxes, brokers and
+    dead letters), so no type may become narrower, nor wider.
+    """
+    found = [f"{name} changed" for name in ("$id", "x-key", "$ref") if published.get(name) != now.get(name)]
     for name, was in published["$defs"].items():
         found += _breaks(name, was, now["$defs"].get(name, {}))
     return found
@@ -58,17 +65,21 @@ def differences(published: Schema, now: Schema) -> list[str]:
 def _breaks(name: str, was: Schema, now: Schema) -> Iterator[str]:
     had, has = was.get("properties", {}), now.get("properties", {})
     needed, needs = set(was.get("required", ())), set(now.get("required", ()))
+    if _without(was, *_FIELDS) != _without(now, *_FIELDS):
+        yield f"{name} is of another kind"
     for field, type_was in had.items():
         if field not in has:
             yield f"{name}.{field} is gone"
-        elif _type(has[field]) != _type(type_was):
+        elif _without(has[field], "default") != _without(type_was, "default"):
             yield f"{name}.{field} has another type"
+        elif {"default"} <= type_was.keys() & has[field].keys() and has[field]["default"] != type_was["default"]:
+            yield f"{name}.{field} means something else where it is left out"
     yield from (f"{name}.{field} is required now" for field in sorted(needs - needed))
     yield from (f"{name}.{field} may be left out now" for field in sorted((needed - needs) & has.keys()))
 
 
-def _type(field: Mapping[str, Any]) -> Schema:
-    return {word: value for word, value in field.items() if word not in _WORDS}
+def _without(schema: Mapping[str, Any], *words: str) -> Schema:
+    return {word: value for word, value in schema.items() if word not in (*words, *_WORDS)}
 
 
 def publish(folder: Path) -> list[str]:
@@ -76,7 +87,8 @@ def publish(folder: Path) -> list[str]:
 
     Raises `Incompatible`, before anything is written, for a change that needs a new `VERSION`.
     """
-    kinds = [kind for kind in EVENTS.values() if _published(folder, kind) != text(kind)]
+    every = [*EVENTS.values(), *(old for kinds in FORMER.values() for old in kinds)]
+    kinds = [kind for kind in every if _published(folder, kind) != text(kind)]
     wrong = [f"{kind.NAME}: {one}" for kind in kinds for one in _against(folder, kind)]
     if wrong:
         raise Incompatible("; ".join(wrong) + ": give the event a new VERSION, or leave it as it was")

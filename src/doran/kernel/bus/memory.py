@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from django.db import connections
 
 from doran.contracts.events import Envelope
-from doran.kernel.bus import Handler, Unavailable
+from doran.kernel.bus import Concern, Handler, Said, Unavailable, every
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,12 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Subscription:
     name: str
-    event_types: frozenset[str]
+    event_types: Collection[str]
     handler: Handler
+    concerns: Concern = every
+
+    def wants(self, said: Said) -> bool:
+        return said.event_type in self.event_types and self.concerns(said)
 
 
 @dataclass(slots=True)
@@ -66,20 +70,23 @@ class MemoryBus:
 
     def __init__(self, *, workers: int = 4) -> None:
         self._subscriptions: list[_Subscription] = []
-        self._wanted: frozenset[str] = frozenset()
         self._lanes: list[queue.SimpleQueue[_Chain | None]] = [queue.SimpleQueue() for _ in range(workers)]
         self._threads: list[threading.Thread] = []
         self._is_running = False
         self._handing_over = threading.Lock()
 
-    def wants(self, event_type: str) -> bool:
-        return event_type in self._wanted
+    def wants(self, said: Said) -> bool:
+        return any(known.wants(said) for known in self._subscriptions)
 
-    def subscribe(self, subscription: str, event_types: Collection[str], handler: Handler) -> None:
+    def subscribe(
+        self, subscription: str, event_types: Collection[str], handler: Handler, concerns: Concern = every
+    ) -> None:
         if any(known.name == subscription for known in self._subscriptions):
             raise ValueError(f"{subscription} is subscribed already")
-        self._subscriptions.append(_Subscription(subscription, frozenset(event_types), handler))
-        self._wanted |= frozenset(event_types)
+        self._subscriptions.append(_Subscription(subscription, event_types, handler, concerns))
+
+    def look(self) -> str:
+        return "in memory"
 
     def start(self) -> None:
         with self._handing_over:
@@ -95,10 +102,10 @@ class MemoryBus:
             thread.join()
 
     def publish(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
-        wanted = [envelope for envelope in envelopes if envelope.event_type in self._wanted]
-        if not wanted:
+        chains = self._chains(envelopes)
+        if not chains:
             return frozenset()
-        chains = self._hand_over(self._chains(wanted))
+        self._hand_over(chains)
         untaken = {envelope.event_id for chain in chains for envelope in chain.failed.result()}
         return frozenset(untaken)
 
@@ -106,19 +113,18 @@ class MemoryBus:
         chains: dict[tuple[str, str], _Chain] = {}
         for envelope in envelopes:
             for subscription in self._subscriptions:
-                if envelope.event_type in subscription.event_types:
+                if subscription.wants(envelope):
                     chain = chains.setdefault((subscription.name, envelope.key), _Chain(subscription))
                     chain.envelopes.append(envelope)
         return list(chains.values())
 
-    def _hand_over(self, chains: list[_Chain]) -> list[_Chain]:
+    def _hand_over(self, chains: list[_Chain]) -> None:
         with self._handing_over:
             if not self._is_running:
                 raise Unavailable("the bus is not running")
             self._threads = self._threads or self._hired()
             for chain in chains:
                 self._lane(chain).put(chain)
-        return chains
 
     def _hired(self) -> list[threading.Thread]:
         """Threads only where there is something to handle."""

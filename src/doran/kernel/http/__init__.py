@@ -32,13 +32,16 @@ from dmr.plugins.msgspec import BodyMsgspec as Json
 
 from doran.kernel.http.docs import documents
 from doran.kernel.http.edge import Answer, Api, Page, PageQuery, offers
+from doran.kernel.http.operator import OFF, OperatorApi
 from doran.kernel.http.problems import handler400, handler403, handler404, handler500, refusal
 from doran.kernel.http.routes import Route, route, urls
 
 __all__ = [
+    "OFF",
     "Answer",
     "Api",
     "Json",
+    "OperatorApi",
     "Page",
     "PageQuery",
     "Query",

@@ -21,17 +21,20 @@ from dmr.security import SyncAuth
 from dmr.types import EMPTY
 
 from doran.contracts.errors import PROBLEMS, Problem, ProblemDetails
-from doran.kernel import config, telemetry
+from doran.kernel import auth, config
 from doran.kernel.addresses import client_address
-from doran.kernel.auth import Principal, authenticate
+from doran.kernel.auth import Principal, Service
+from doran.kernel.config import Config
 from doran.kernel.http import problems
 from doran.kernel.http.bodies import Bodies, JsonOnly, StrictJson
-from doran.kernel.limits import Limiter
+from doran.kernel.limits import Limiter, limiter
 
 Item = TypeVar("Item")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 Answer: TypeAlias = HttpResponse
+
+_SERVICE_TOKEN = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description="A service's own token.")
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
@@ -51,29 +54,39 @@ class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BearerToken(SyncAuth):
-    """Asks `kernel.auth` who sends this token, and remembers the answer on the request."""
+    """Asks `kernel.auth` who sends this token, and remembers the answer on the request.
 
-    __slots__ = ()
+    Without a `scope`, who sends it is a person; with one it may also be a service that has it.
+    """
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: str | None = None) -> None:
+        self._scope = scope
 
     @property
     def www_authenticate_challenge(self) -> str | None:
         return "Bearer"
 
     def security_schemes(self, *_: Any) -> dict[str, SecurityScheme | Reference]:
-        return {"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        person = {"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        return {**person, **({} if self._scope is None else {"service": _SERVICE_TOKEN})}
 
     def security_requirements(self, *_: Any) -> list[SecurityRequirement]:
-        return [{"bearer": []}]
+        return [{"bearer": []}] if self._scope is None else [{"bearer": []}, {"service": [self._scope]}]
 
     def __call__(self, endpoint: Endpoint, controller: Controller[Any]) -> BearerToken:
-        said = controller.request.META.get("HTTP_AUTHORIZATION")
+        request: Any = controller.request
         try:
-            principal = authenticate(said)
+            token = auth.bearer(request.META.get("HTTP_AUTHORIZATION"))
+            if self._scope is not None and auth.calls_itself_service(token):
+                request.service = auth.verify_service(token, scope=self._scope)
+                return self
+            request.principal = auth.verify(token)
         except Problem:
             count_call(controller.client_address)  # type: ignore[attr-defined]  # every controller here is an Api
             raise
-        count_call(f"person {principal.user_id}")
-        controller.request.principal = principal  # type: ignore[attr-defined]
+        count_call(f"person {request.principal.user_id}")
         return self
 
 
@@ -99,16 +112,12 @@ class Anyone(SyncAuth):
 
 def count_call(who: str) -> None:
     """One call of a person or, before log-in, of an address. Raises `Problem` past the limit."""
-    try:
-        _calls(config.current().requests_per_second).check(who)
-    except Problem:
-        telemetry.rate_limited("requests_per_second")
-        raise
+    _calls(config.current()).check(who)
 
 
-@lru_cache(maxsize=4)
-def _calls(per_second: int) -> Limiter:
-    return Limiter(per_second, burst=4 * per_second)
+@lru_cache(maxsize=1)
+def _calls(now: Config) -> Limiter:
+    return limiter("requests_per_second", now.requests_per_second, burst=4 * now.requests_per_second, exact=False)
 
 
 class AlwaysJson(ResponseNegotiator):
@@ -135,14 +144,21 @@ class Api(Controller[Bodies]):
     is_abstract: ClassVar[bool] = True
     endpoint_cls = JsonEndpoint
     error_model = ProblemDetails
-    auth = (BearerToken(),)
+    auth: ClassVar[tuple[SyncAuth, ...]] = (BearerToken(),)
     parsers = (StrictJson(),)
     renderers = (MsgspecJsonRenderer(),)
     validate_responses = False
 
     @property
+    def service(self) -> Service | None:
+        """The service that asks, where services may; None for a person."""
+        return getattr(self.request, "service", None)
+
+    @property
     def principal(self) -> Principal:
-        """Who asks. Only where a token was required."""
+        """Who asks, or for whom a service does. Only where a token was required."""
+        if self.service is not None:
+            return auth.acting_for(self.service, self.request.META.get("HTTP_DORAN_ACTING_FOR", ""))
         principal: Principal = self.request.principal  # type: ignore[attr-defined]
         return principal
 
@@ -242,14 +258,17 @@ def offers(
     status: int = 200,
     problems: Sequence[str] = (),
     public: bool = False,
+    scope: str | None = None,
 ) -> Callable[[Method], Method]:
     """Declare one method of a path: its answers, the problems particular to it, and whether it is open to all.
+
+    With a `scope` (of `contracts.scopes`) it is offered to services as well as to people.
 
     Without `answers`, the method returns the body itself, of the type it is annotated with, under `status`.
     With `answers` (status to body type) it returns `self.answer(body, status=…)`.
     """
-    refusals = _documented(problems)
-    asked: Any = (Anyone(),) if public else EMPTY
+    refusals = _documented([*problems, "insufficient_scope"] if scope else problems)
+    asked: Any = (Anyone(),) if public else (BearerToken(scope),) if scope else EMPTY
     decorate: Any
     if answers is None:
         decorate = modify(status_code=HTTPStatus(status), extra_responses=refusals, auth=asked)

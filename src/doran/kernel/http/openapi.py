@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ def document(services: Services) -> Document:
         _complete(operation, in_path="{" in path, reads_body=verb != "get")
         if "requestBody" in operation:
             _say_whether_needed(operation["requestBody"], found["components"]["schemas"])
+    _say_media(found, [line for routes in services.values() for line in routes])
     found["components"].setdefault("responses", {}).update(_shared_refusals())
     return found
 
@@ -93,6 +95,15 @@ def _complete(operation: Document, *, in_path: bool, reads_body: bool) -> None:
     for status in general:
         _add_general(responses, status)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _say_media(found: Document, routes: Sequence[Route]) -> None:
+    """What is answered in another form than JSON."""
+    for line in routes:
+        path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", line.path)
+        if line.media is not None:
+            content = found["paths"][path]["get"]["responses"]["200"]["content"]
+            content[line.media] = content.pop("application/json")
 
 
 def _say_whether_needed(body: Document, types: Document) -> None:

@@ -48,19 +48,20 @@ class EitherSlash(RoutePattern):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of a service's table of contents."""
+    """One line of a service's table of contents. `media` is what it answers, where that is not JSON."""
 
     path: str
     endpoint: type[Api]
     name: str | None = None
+    media: str | None = None
 
     def pattern(self) -> URLPattern:
         return URLPattern(EitherSlash(self.path, self.name), self.endpoint.as_view(), name=self.name)
 
 
-def route(path: str, endpoint: type[Api], *, name: str | None = None) -> Route:
+def route(path: str, endpoint: type[Api], *, name: str | None = None, media: str | None = None) -> Route:
     """`path` is whole, from the root, without a leading slash."""
-    return Route(path, endpoint, name)
+    return Route(path, endpoint, name, media)
 
 
 def urls(routes: Iterable[Route]) -> list[URLPattern]:

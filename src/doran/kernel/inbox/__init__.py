@@ -1,6 +1,7 @@
 """Events arrive by the inbox: handled twice happens once, and what cannot be handled waits."""
 
-from doran.kernel.inbox.consumer import Consumer, Letter, Outcome, Replayed, handle_once
-from doran.kernel.inbox.tables import AbstractDeadLetter, AbstractInbox
+from doran.kernel.inbox.consumer import Consumer, Outcome, Replayed, handle_once
+from doran.kernel.inbox.replaying import Replayer
+from doran.kernel.inbox.tables import AbstractInbox
 
-__all__ = ["AbstractDeadLetter", "AbstractInbox", "Consumer", "Letter", "Outcome", "Replayed", "handle_once"]
+__all__ = ["AbstractInbox", "Consumer", "Outcome", "Replayed", "Replayer", "handle_once"]

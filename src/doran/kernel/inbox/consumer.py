@@ -7,29 +7,27 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
-import msgspec
 from django.db import InterfaceError, InternalError, OperationalError, models
 
 from doran.contracts.errors import Problem
 from doran.contracts.events import BadEvent, Envelope, Event, UnknownEvent
 from doran.kernel import clock, faults, redaction, telemetry
-from doran.kernel.bus import Bus, Unavailable
+from doran.kernel.bus import Bus, Concern, Unavailable, every
+from doran.kernel.dead_letters import WAITS, AbstractDeadLetter, Letters, read, reason
 from doran.kernel.doors import Door, commit, directly, home, look
 from doran.kernel.inbox.marks import Marks
-from doran.kernel.inbox.tables import AbstractDeadLetter, AbstractInbox
-from doran.kernel.telemetry.logs import places
+from doran.kernel.inbox.tables import AbstractInbox
 
 log = logging.getLogger(__name__)
 
 Effect = Callable[[Any], object]
 
-WAITS: Final = "waits behind an earlier event of its key"
 _DATABASE_TROUBLE = (OperationalError, InterfaceError, InternalError)
 _TIDY_EVERY: Final = 10_000
 _LONGEST_KEPT: Final = timedelta(days=30)
@@ -42,20 +40,7 @@ class Outcome(enum.Enum):
     REPEATED = "it had taken effect before"
     WAITING = "it waits behind an earlier event of its key"
     BURIED = "it could not be handled and waits for an operator"
-    UNASKED = "nobody here handles its type"
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter as an operator sees it: everything but what it says."""
-
-    id: int
-    event_id: str
-    event_type: str
-    subscription: str
-    key: str
-    reason: str
-    failed_at: datetime
+    UNASKED = "nobody here handles its type, or has anything to do with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +62,13 @@ class _Failure:
 class Consumer:
     """One service's ear: its handlers by event type, its inbox, its dead letters, its door.
 
-    `pauses` are the seconds between tries of an event that fails.
+    `pauses` are the seconds between tries of an event that fails. Where it is the database that
+    fails, the event is left to the bus, which brings it again, `patience` times: a restart of the
+    database must not bury anything. Several copies of a consumer may hear the same event at once.
+
+    `concerns` says of an event whether there is anything to do: what it leaves out costs no transaction and leaves
+    no mark, and may change its meaning at any time. `given` makes what a handler is called with; `forgets` takes what a deletion deletes out of whatever
+    else the service keeps of its events.
     """
 
     subscription: str
@@ -86,24 +77,32 @@ class Consumer:
     dead_letters: type[AbstractDeadLetter]
     run_in_transaction: Door = directly
     pauses: tuple[float, ...] = (0.05, 0.2, 0.5)
+    patience: int = 20
+    given: Callable[[Envelope, Event], Any] = lambda envelope, event: event
+    forgets: Callable[[Event], object] | None = None
+    concerns: Concern = every
     _heard: Iterator[int] = field(default_factory=itertools.count, init=False, compare=False)
+    _troubled: dict[str, int] = field(default_factory=dict, init=False, compare=False)
 
     # -- outside --------------------------------------------------------------------------------
 
     def attach(self, bus: Bus) -> None:
-        """Listen for every event with a handler, and for the deletions that concern what may wait here."""
-        personal = self.handlers.keys() & redaction.PERSONAL
-        bus.subscribe(
-            self.subscription, self.handlers.keys() | (redaction.DELETIONS if personal else set()), self.handle
-        )
-        telemetry.watch_dead_letters(self.subscription, lambda: look(self._database, self._letters().count))
+        """Listen from now on."""
+        bus.subscribe(self.subscription, self.event_types(), self.handle, self.concerns)
+        telemetry.watch_dead_letters(self.subscription, lambda: look(self._database, self.letters.count))
+
+    def event_types(self) -> Collection[str]:
+        """Every type with a handler, and the deletions that concern what may wait here."""
+        return self.handlers.keys() | redaction.concerning(self.handlers.keys())
 
     def handle(self, envelope: Envelope) -> Outcome:
         """Let the event take effect, once. Raises `Unavailable` when it can neither be handled nor put aside."""
+        if not self.concerns(envelope):
+            return Outcome.UNASKED
         with telemetry.with_trace(envelope.trace_id):
             try:
                 event = envelope.event()
-            except (BadEvent, UnknownEvent, msgspec.DecodeError) as wrong:
+            except (BadEvent, UnknownEvent) as wrong:
                 return self._bury(envelope, wrong)
             self._forget(event)
             if envelope.event_type not in self.handlers:
@@ -112,26 +111,29 @@ class Consumer:
                 self._tidy()
             return self._persistently(envelope, event)
 
-    def letters(self, *, at_most: int = 1000) -> list[Letter]:
-        """What waits, oldest first, without what it says."""
-        return [_letter(row) for row in self._letters().order_by("id")[:at_most]]
+    @cached_property
+    def letters(self) -> Letters:
+        """What waits here."""
+        return Letters(self.dead_letters, self.subscription, self.run_in_transaction)
 
     def replay(self, ids: Iterable[int] | None = None) -> Replayed:
         """Try again, oldest first, the keys of these dead letters (of all, if none are named).
 
         A key stops at its first event that fails again. Raises `Unavailable` when the database is away.
         """
-        chosen = self._letters() if ids is None else self._letters().filter(id__in=list(ids))
-        handled = stuck = 0
-        for key in dict.fromkeys(chosen.order_by("id").values_list("key", flat=True)):
-            done, failed = self._replay_key(key)
-            handled, stuck = handled + done, stuck + failed
-        return Replayed(handled, stuck)
+        self.letters.ask(ids)
+        return self.replay_asked()
 
-    def discard(self, ids: Iterable[int]) -> int:
-        """Give these dead letters up for good; return how many there were. Those behind them need a replay."""
-        chosen = self._letters().filter(id__in=list(ids))
-        return int(self._commit(lambda: chosen.delete()[0]))
+    def replay_asked(self, *, until: Callable[[], bool] = lambda: False) -> Replayed:
+        """Try again what an operator asked for; `until` says that it has to end. Raises `Unavailable`."""
+        handled = stuck = 0
+        for key in dict.fromkeys(key for _, key in self.letters.asked()):
+            while not until() and (number := self.letters.asked_of(key)) is not None:
+                if not self._replay_one(number):
+                    stuck += 1
+                    break
+                handled += 1
+        return Replayed(handled, stuck)
 
     def prune(self, *, older_than: timedelta = _LONGEST_KEPT, batch: int = 1000) -> int:
         """Forget that old events were handled; return how many. No bus redelivers after so long."""
@@ -158,9 +160,18 @@ class Consumer:
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
             outcome = self._try(lambda: self._once(envelope, event))
             if isinstance(outcome, Outcome):
+                self._troubled.pop(envelope.event_id, None)
                 return outcome
             wrong = outcome
+        self._leave_to_the_bus(envelope, wrong)
         return self._bury(envelope, wrong)
+
+    def _leave_to_the_bus(self, envelope: Envelope, wrong: Exception) -> None:
+        """Raise `Unavailable` where time may heal what is wrong, for a while."""
+        before = self._troubled.pop(envelope.event_id, 0)
+        if _may_pass(wrong) and before < self.patience:
+            self._troubled[envelope.event_id] = before + 1
+            raise Unavailable("the database is away or busy") from wrong
 
     def _try(self, change: Callable[[], Outcome]) -> Outcome | Exception:
         """The outcome, or why there is none; then nothing has changed."""
@@ -186,16 +197,17 @@ class Consumer:
         is_handled, is_held = self._marks.look(envelope)
         if is_handled:
             return Outcome.REPEATED
-        if is_held:
-            self._put_aside(envelope, WAITS)
+        if is_held and self.letters.first(envelope.key) is not None:
+            self.letters.put_aside([(envelope, WAITS)])
             return Outcome.WAITING
         self._take_effect(envelope, event)
         return Outcome.HANDLED
 
     def _take_effect(self, envelope: Envelope, event: Event) -> None:
-        self.handlers[envelope.event_type](event)
-        faults.hit("inbox.after_effect_before_mark")
+        """The mark first: another copy with the same event waits for it, and then knows."""
         self._marks.set(envelope)
+        self.handlers[envelope.event_type](self.given(envelope, event))
+        faults.hit("inbox.before_commit")
 
     # -- what cannot be handled -------------------------------------------------------------------
 
@@ -203,7 +215,7 @@ class Consumer:
         def change() -> Outcome:
             if self._marks.look(envelope)[0]:
                 return Outcome.REPEATED
-            self._put_aside(envelope, _reason(wrong))
+            self.letters.put_aside([(envelope, reason(wrong))])
             return Outcome.BURIED
 
         try:
@@ -214,72 +226,49 @@ class Consumer:
             self._say_buried(envelope, wrong)
         return outcome
 
-    def _put_aside(self, envelope: Envelope, reason: str) -> None:
-        self._letters().get_or_create(
-            event_id=envelope.event_id,
-            subscription=self.subscription,
-            defaults={
-                "event_type": envelope.event_type,
-                "key": envelope.key,
-                "envelope": msgspec.json.encode(envelope).decode(),
-                "reason": reason,
-                "failed_at": clock.now(),
-            },
-        )
-
     def _say_buried(self, envelope: Envelope, wrong: Exception) -> None:
         telemetry.event_dead_lettered(self.subscription)
         facts = {
             "event_id": envelope.event_id,
             "event_type": envelope.event_type,
             "subscription": self.subscription,
-            "reason": _reason(wrong),
+            "reason": reason(wrong),
         }
         log.error("an event could not be handled and waits as a dead letter", extra=facts)
 
-    def _replay_key(self, key: str) -> tuple[int, int]:
-        handled = 0
-        while (row := self._letters().filter(key=key).order_by("id").first()) is not None:
-            if not self._replay_one(row):
-                return handled, 1
-            handled += 1
-        return handled, 0
-
-    def _replay_one(self, row: AbstractDeadLetter) -> bool:
-        outcome = self._try(lambda: self._again(row.id))
+    def _replay_one(self, number: int) -> bool:
+        outcome = self._try(lambda: self._again(number))
         if isinstance(outcome, Outcome):
             return True
+        if _may_pass(outcome):
+            raise Unavailable("the database is away or busy") from outcome
         try:
-            self._commit(
-                lambda: self._letters().filter(id=row.id).update(reason=_reason(outcome), failed_at=clock.now())
-            )
+            self._commit(lambda: self.letters.stay(number, reason(outcome)))
         except Exception as trouble:
             raise Unavailable("the database is away") from trouble
         return False
 
     def _again(self, number: int) -> Outcome:
-        row = self._letters().filter(id=number).first()
+        row = self.letters.held(number)
         if row is None:
             return Outcome.REPEATED
-        envelope = msgspec.json.decode(row.envelope, type=Envelope)
+        envelope = read(row)
         if not self._marks.look(envelope)[0]:
             with telemetry.with_trace(envelope.trace_id):
                 self._take_effect(envelope, envelope.event())
-        self._letters().filter(id=number).delete()
+        self.letters.take_away([number], row.key)
         return Outcome.HANDLED
 
     # -- what must be forgotten -------------------------------------------------------------------
 
     def _forget(self, deletion: Event) -> None:
-        """Take what a deletion deletes out of the dead letters, at once, even if its own turn is later."""
-        if deletion.NAME not in redaction.DELETIONS:
-            return
-        concerned = self._letters().filter(**redaction.narrowed(deletion))
+        """Take what a deletion deletes out of what is kept, at once, even if the deletion's own turn is later."""
         try:
-            if concerned.exists():
-                self._commit(lambda: _empty(deletion, concerned))
+            self.letters.forget(deletion)
+            if self.forgets is not None and deletion.NAME in redaction.DELETIONS:
+                self._commit(partial(self.forgets, deletion))
         except Exception as trouble:
-            raise Unavailable("dead letters could not be emptied") from trouble
+            raise Unavailable("what was deleted could not be forgotten") from trouble
 
     # -- tables ---------------------------------------------------------------------------------
 
@@ -296,9 +285,6 @@ class Consumer:
 
     def _inbox(self) -> models.QuerySet[AbstractInbox]:
         return self.inbox._base_manager.using(self._database)
-
-    def _letters(self) -> models.QuerySet[AbstractDeadLetter]:
-        return self.dead_letters._base_manager.using(self._database).filter(subscription=self.subscription)
 
     def _oldest_handled(self, before: datetime, batch: int) -> Sequence[int]:
         # By id, which is the order of arrival, so that no index on the time is needed.
@@ -320,22 +306,6 @@ def handle_once(
     return consumer.handle(envelope)
 
 
-def _empty(deletion: Event, concerned: models.QuerySet[AbstractDeadLetter]) -> None:
-    for row in concerned:
-        envelope = msgspec.json.decode(row.envelope, type=Envelope)
-        emptied = redaction.without(deletion, row.event_type, bytes(envelope.data))
-        if emptied is not None:
-            rewritten = msgspec.structs.replace(envelope, data=msgspec.Raw(emptied))
-            concerned.filter(id=row.id).update(envelope=msgspec.json.encode(rewritten).decode())
-
-
-def _letter(row: AbstractDeadLetter) -> Letter:
-    shown = ("id", "event_type", "subscription", "key", "reason", "failed_at")
-    return Letter(event_id=str(row.event_id), **{name: getattr(row, name) for name in shown})
-
-
-def _reason(wrong: Exception) -> str:
-    """Its class and where it came from. Never its text, which may quote the event."""
-    kind = f"Problem {wrong.code}" if isinstance(wrong, Problem) else type(wrong).__name__
-    passed = places(wrong.__traceback__)
-    return f"{kind} at {passed[-1]}" if passed else kind
+def _may_pass(wrong: Exception) -> bool:
+    """Whether this is the database's or the writer's trouble of the moment, not the event's."""
+    return isinstance(wrong, _DATABASE_TROUBLE) or (isinstance(wrong, Problem) and wrong.kind.status == 503)

@@ -10,7 +10,8 @@ from django.db import connections, models
 
 from doran.contracts.events import Envelope
 from doran.kernel import clock
-from doran.kernel.inbox.tables import AbstractDeadLetter, AbstractInbox
+from doran.kernel.dead_letters import AbstractDeadLetter, column, event_uuid
+from doran.kernel.inbox.tables import AbstractInbox
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,19 @@ class Marks:
 
     def look(self, envelope: Envelope) -> tuple[bool, bool]:
         """Whether the event was handled, and whether an earlier one of its key waits."""
-        name = self._stored("event_id", envelope.event_id)
+        name = self._stored("event_id", event_uuid(envelope.event_id))
         with connections[self.database].cursor() as cursor:
-            cursor.execute(self._question, [name, self.subscription, self.subscription, envelope.key])
+            cursor.execute(self._question, [name, self.subscription, self.subscription, column(envelope.key)])
             is_handled, is_held = cursor.fetchone()
         return bool(is_handled), bool(is_held)
 
     def set(self, envelope: Envelope) -> None:
         """The event is handled. Fails if it was before."""
-        values = {"event_id": envelope.event_id, "subscription": self.subscription, "handled_at": clock.now()}
+        values = {
+            "event_id": event_uuid(envelope.event_id),
+            "subscription": self.subscription,
+            "handled_at": clock.now(),
+        }
         with connections[self.database].cursor() as cursor:
             cursor.execute(self._insertion, [self._stored(name, value) for name, value in values.items()])
 

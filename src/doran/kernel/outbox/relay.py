@@ -8,25 +8,27 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 
-import msgspec
 from django.db import connections
-from django.db.models import Count, Min
 
-from doran.contracts.events import EVENTS, BadEvent, Envelope, UnknownEvent
 from doran.kernel import clock, faults, telemetry
 from doran.kernel.bus import Bus, Unavailable
+from doran.kernel.dead_letters import reason
 from doran.kernel.doors import Door, commit, directly, home, look, reopen_if_broken
+from doran.kernel.lanes import LANES
+from doran.kernel.outbox.leases import EveryLane, Lanes, Leases
+from doran.kernel.outbox.parking import Parking
+from doran.kernel.outbox.sending import Stuck, send
 from doran.kernel.outbox.table import AbstractOutbox, when_said
 from doran.kernel.outbox.waiting import Row
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PAUSE = 5.0  # for what may heal by itself: a bus or a consumer that is away
-_POISON_PAUSE = 300.0  # for what only other code or an operator can heal
+_LONGEST_PAUSE = 5.0
+_PATIENCE = 12  # tries, half a minute, of an event over which the bus stumbles while it takes others
 _MOST_HELD = 100
+_MOST_COUNTED = 100_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,6 +36,7 @@ class _Hold:
     """A key whose first event could not go, for how often already, and when it is tried again."""
 
     attempts: int
+    stumbles: int
     until: float
 
 
@@ -52,7 +55,9 @@ class Relay:
 
     `run_in_transaction` is the door by which rows are deleted; whoever owns the write lock of the
     database passes its own. `linger` lets that many seconds of events gather before each pass.
-    One relay per outbox: order per key is the order of its passes.
+    Alone, it works on every lane; one of several copies (`shared`) on those it has leased, and looks
+    more often, because what others say does not wake it. A `lease` ends so many seconds after its
+    owner was last heard.
     """
 
     def __init__(
@@ -61,15 +66,20 @@ class Relay:
         bus: Bus,
         *,
         run_in_transaction: Door = directly,
+        shared: bool = False,
         batch: int = 500,
         linger: float = 0.0,
-        poll: float = 1.0,
+        poll: float | None = None,
+        lease: float = 10.0,
     ) -> None:
         self.service = outbox._meta.app_label
         self._outbox, self._bus, self._door = outbox, bus, run_in_transaction
         self._database = home(outbox)
-        self._batch, self._linger, self._poll = batch, linger, poll
-        self._failures = 0
+        self._lanes: Lanes = Leases(outbox.LEASES, seconds=lease) if shared else EveryLane()
+        self._parking = Parking(outbox, run_in_transaction, self._lanes)
+        self._batch, self._linger = batch, linger
+        self._poll = (0.25 if shared else 1.0) if poll is None else poll
+        self._carried = self._failures = 0
         self._burden = 0.0
         self._held: dict[str, _Hold] = {}
         self._woken, self._stopping = threading.Event(), threading.Event()
@@ -82,7 +92,8 @@ class Relay:
     def start(self) -> None:
         """Begin with what an earlier process left."""
         when_said(self._outbox, self.wake)
-        telemetry.watch_outbox(self.service, lambda: look(self._database, self.backlog))
+        telemetry.watch_outbox(self.service, lambda: look(self._database, self.state))
+        telemetry.health.register(f"{self.service} outbox", lambda: look(self._database, self._remark), needed=False)
         self._stopping.clear()
         self._woken.set()
         self._thread = threading.Thread(target=self._run, name=f"relay-{self.service}", daemon=True)
@@ -95,6 +106,7 @@ class Relay:
     def stop(self, *, timeout: float | None = None) -> None:
         """Finish the pass under way. What waits stays in the table for the next start."""
         when_said(self._outbox, None)
+        telemetry.health.unregister(f"{self.service} outbox")
         self._stopping.set()
         self._woken.set()
         if self._thread is not None:
@@ -112,12 +124,20 @@ class Relay:
             self._await_pass(time.monotonic() + timeout)
         return not self._outbox._base_manager.using(self._database).exists()
 
-    def backlog(self) -> tuple[int, float]:
-        """How many events wait, and the age of the oldest in seconds."""
-        rows = self._outbox._base_manager.using(self._database).aggregate(count=Count("id"), oldest=Min("timestamp"))
-        if rows["oldest"] is None:
-            return 0, 0.0
-        return rows["count"], max(0.0, (clock.now() - rows["oldest"]).total_seconds())
+    def state(self) -> tuple[int, float, int, int]:
+        """How many events wait (counted up to 100,000), for how many seconds the oldest, how many are
+        parked as dead letters, and how many lanes this copy carries."""
+        rows = self._outbox._base_manager.using(self._database)
+        oldest = rows.order_by("id").values_list("timestamp", flat=True).first()
+        age = 0.0 if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
+        return rows.all()[:_MOST_COUNTED].count(), age, self._parking.letters.count(), self._carried
+
+    def _remark(self) -> str | None:
+        """For who asks after our health. Events that wait are no reason to send nobody here."""
+        waiting, age, parked, _ = self.state()
+        if not waiting and not parked:
+            return None
+        return f"{waiting} waiting, the oldest for {age:.0f} s; {parked} dead letters"
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -127,7 +147,15 @@ class Relay:
             self._stopping.wait(self._pause())
             self._woken.clear()
             self._make_pass()
+        self._leave()
         connections.close_all()
+
+    def _leave(self) -> None:
+        """Others may have our lanes at once; if they cannot be told, when the leases end."""
+        try:
+            self._lanes.give_up()
+        except Exception as wrong:
+            log.warning("lanes could not be given up", extra=self._facts(error_class=type(wrong).__name__))
 
     def _pause(self) -> float:
         if self._failures:
@@ -143,7 +171,7 @@ class Relay:
         except Exception as wrong:
             self._failures += 1
             reopen_if_broken(self._database)
-            facts = {"service": self.service, "error_class": type(wrong).__name__, "attempts": self._failures}
+            facts = self._facts(error_class=type(wrong).__name__, attempts=self._failures)
             log.warning("events could not be published", extra=facts)
         with self._pass:
             self._passes_done = self._passes_begun
@@ -162,12 +190,20 @@ class Relay:
 
         Raises `Unavailable` when there was something to take and the bus took nothing.
         """
+        mine = self._lanes.held()
+        self._carried = len(mine)
+        if not mine:
+            return 0
         begun, now = time.monotonic(), _Pass(self._still_held())
+        self._take_up_again(mine, now)
         after = 0
-        while rows := self._read(after, now.held):
+        while rows := self._read(mine, after, now.held):
             after = rows[-1].id
             self._publish(self._due(rows, now), now)
             if len(rows) < self._batch:
+                break
+            if self._lanes.held() != mine:
+                self.wake()
                 break
         # Wading through rows that are held costs time which others on this machine need more.
         self._burden = 4 * (time.monotonic() - begun) if now.skipped > now.published else 0.0
@@ -179,96 +215,50 @@ class Relay:
         now = time.monotonic()
         return {key for key, hold in self._held.items() if hold.until > now}
 
-    def _read(self, after: int, held: Iterable[str]) -> list[Row]:
+    def _read(self, mine: frozenset[int], after: int, held: Iterable[str]) -> list[Row]:
         # Keys known to be held are left out by the database: a long row of them must not slow each pass.
         skipped = list(held)[:_MOST_HELD]
-        without = f" AND {self._quoted('key')} NOT IN ({', '.join(['%s'] * len(skipped))})" if skipped else ""
+        lanes = [] if len(mine) == LANES else sorted(mine)
+        without = f" AND {self._quoted('key')} NOT IN ({_marks(skipped)})" if skipped else ""
+        within = f" AND lane IN ({_marks(lanes)})" if lanes else ""
         names = ", ".join(map(self._quoted, Row._fields))
         # Every part of this text is a name from the model or a placeholder.
-        query = f"SELECT {names} FROM {self._table()} WHERE id > %s{without} ORDER BY id LIMIT %s"  # noqa: S608
+        query = f"SELECT {names} FROM {self._table()} WHERE id > %s{without}{within} ORDER BY id LIMIT %s"  # noqa: S608
         with connections[self._database].cursor() as cursor:
-            cursor.execute(query, [after, *skipped, self._batch])
+            cursor.execute(query, [after, *skipped, *lanes, self._batch])
             return list(map(Row._make, cursor.fetchall()))
 
-    def _due(self, rows: Sequence[Row], now: _Pass) -> list[Row]:
-        """The rows that may go: one that waits for its retry holds up the later ones of its key."""
-        due = []
-        for one in rows:
-            if one.key not in now.held and (wait := one.wait()) > 0:
-                self._hold(one.key, one.attempts, wait, now)
-            if one.key not in now.held:
-                due.append(one)
+    def _due(self, rows: Sequence[Row], now: _Pass) -> Sequence[Row]:
+        """The rows that may go: not what waits behind a held key, nor behind a dead letter."""
+        if parked := self._parking.keys():
+            self._parking.park_behind(row for row in rows if row.key in parked)
+            rows = [row for row in rows if row.key not in parked]
+        if not now.held:
+            return rows
+        due = [row for row in rows if row.key not in now.held]
         now.skipped += len(rows) - len(due)
         return due
 
-    def _hold(self, key: str, attempts: int, seconds: float, now: _Pass) -> None:
-        self._held[key] = _Hold(attempts, time.monotonic() + seconds)
-        now.held.add(key)
-
     def _publish(self, rows: Sequence[Row], now: _Pass) -> None:
-        envelopes, poison = self._envelopes(rows)
-        taken = self._hand_over(list(envelopes.values()))
-        untaken = {number for number, one in envelopes.items() if one.event_id not in taken}
-        stay = _and_later_of_their_keys(rows, untaken | poison.keys())
+        sent = send(rows, self.service, self._bus)
         faults.hit("outbox.after_publish_before_mark")
-        self._let_go([one for one in rows if one.id not in stay], now)
-        for one in _first_of_each_key(rows, stay):
-            if one.id in poison:
-                self._postpone(one, poison[one.id], now)
+        self._let_go(sent.gone, now)
+        for key, stuck in sent.stuck.items():
+            if stuck.is_hopeless or self._is_out_of_patience(key, stuck):
+                self._park(stuck)
             else:
-                self._try_again(one, now)
-
-    def _envelopes(self, rows: Sequence[Row]) -> tuple[dict[int, Envelope], dict[int, Exception]]:
-        envelopes: dict[int, Envelope] = {}
-        poison: dict[int, Exception] = {}
-        bad_keys: set[str] = set()
-        for one in rows:
-            if one.key in bad_keys or self._nobody_wants(one.event_type):
-                continue
-            try:
-                envelopes[one.id] = one.envelope(self.service)
-            except (BadEvent, UnknownEvent, msgspec.DecodeError, ValueError) as wrong:
-                poison[one.id] = wrong
-                bad_keys.add(one.key)
-        return envelopes, poison
-
-    def _nobody_wants(self, event_type: str) -> bool:
-        return event_type in EVENTS and not self._bus.wants(event_type)
-
-    def _hand_over(self, envelopes: Sequence[Envelope]) -> set[str]:
-        """The ids of those the bus took. A driver that stumbles over one key must not stop the others."""
-        if not envelopes:
-            return set()
-        try:
-            return _ids(envelopes) - self._bus.publish(envelopes)
-        except Unavailable:
-            raise
-        except Exception as wrong:
-            return self._key_by_key(envelopes, wrong)
-
-    def _key_by_key(self, envelopes: Sequence[Envelope], wrong: Exception) -> set[str]:
-        by_key: dict[str, list[Envelope]] = {}
-        for envelope in envelopes:
-            by_key.setdefault(envelope.key, []).append(envelope)
-        taken: set[str] = set()
-        for group in by_key.values():
-            try:
-                taken |= _ids(group) - self._bus.publish(group)
-            except Unavailable:
-                raise
-            except Exception as wrong_again:
-                wrong = wrong_again
-        if not taken:
-            raise Unavailable("the bus took nothing") from wrong
-        return taken
+                self._try_again(key, stuck, now)
 
     # -- what became of them ----------------------------------------------------------------------
 
     def _let_go(self, rows: Sequence[Row], now: _Pass) -> None:
         if not rows:
             return
-        commit(self._door, self._database, partial(self._delete, [one.id for one in rows]))
-        for key in self._held.keys() & {one.key for one in rows}:
+        commit(self._door, self._database, partial(self._delete, [row.id for row in rows]))
+        self._published(rows, now)
+
+    def _published(self, rows: Sequence[Row], now: _Pass) -> None:
+        for key in self._held.keys() & {row.key for row in rows}:
             del self._held[key]
         now.published += len(rows)
         telemetry.events_published(self.service, len(rows))
@@ -276,38 +266,61 @@ class Relay:
     def _delete(self, ids: list[int]) -> None:
         first, last = ids[0], ids[-1]
         dense = last - first + 1 == len(ids)
-        marks = "BETWEEN %s AND %s" if dense else f"IN ({', '.join(['%s'] * len(ids))})"
+        marks = "BETWEEN %s AND %s" if dense else f"IN ({_marks(ids)})"
         with connections[self._database].cursor() as cursor:
             # The table's name is the model's; the rest are placeholders.
             cursor.execute(f"DELETE FROM {self._table()} WHERE id {marks}", [first, last] if dense else ids)  # noqa: S608
 
-    def _try_again(self, one: Row, now: _Pass) -> None:
+    def _try_again(self, key: str, stuck: Stuck, now: _Pass) -> None:
         """Somebody behind the bus is away. Kept in memory only: a restart may try at once."""
-        attempts = self._held[one.key].attempts + 1 if one.key in self._held else 1
-        self._hold(one.key, attempts, _backoff(attempts, _LONGEST_PAUSE), now)
+        before = self._held.get(key, _Hold(0, 0, 0.0))
+        attempts = before.attempts + 1
+        stumbles = before.stumbles + 1 if stuck.wrong is not None else 0
+        self._held[key] = _Hold(attempts, stumbles, time.monotonic() + _backoff(attempts, _LONGEST_PAUSE))
+        now.held.add(key)
         now.untaken += 1
-        self._say(logging.WARNING, one, attempts, "untaken")
+        self._say("untaken", logging.WARNING, "an event holds up its key", stuck, attempts=attempts)
 
-    def _postpone(self, one: Row, wrong: Exception, now: _Pass) -> None:
-        """This row needs other code, or an operator: tried ever more rarely, also after a restart."""
-        attempts = one.attempts + 1
-        pause = _backoff(attempts, _POISON_PAUSE)
-        self._hold(one.key, attempts, pause, now)
-        rows = self._outbox._base_manager.using(self._database).filter(id=one.id)
-        until = clock.now() + timedelta(seconds=pause)
-        commit(self._door, self._database, lambda: rows.update(attempts=attempts, retry_at=until))
-        self._say(logging.ERROR, one, attempts, type(wrong).__name__)
+    def _is_out_of_patience(self, key: str, stuck: Stuck) -> bool:
+        return stuck.wrong is not None and key in self._held and self._held[key].stumbles >= _PATIENCE
 
-    def _say(self, level: int, one: Row, attempts: int, reason: str) -> None:
-        telemetry.events_published(self.service, 1, outcome="poison" if level == logging.ERROR else "untaken")
-        facts = {
-            "service": self.service,
-            "event_id": one.name,
-            "event_type": one.event_type,
-            "attempts": attempts,
-            "reason": reason,
-        }
-        log.log(level, "an event holds up its key", extra=facts)
+    def _park(self, stuck: Stuck) -> None:
+        """This event needs other code, or an operator."""
+        assert stuck.wrong is not None
+        self._parking.park(stuck.rows, reason(stuck.wrong))
+        self._held.pop(stuck.rows[0].key, None)
+        self._say("poison", logging.ERROR, "an event cannot be published and waits as a dead letter", stuck)
+
+    def _take_up_again(self, mine: frozenset[int], now: _Pass) -> None:
+        """Dead letters that an operator wants published after all, each key from its first on."""
+        if not self._parking.keys():
+            return
+        for rows in self._parking.asked(mine, at_most=self._batch):
+            if rows and rows[0].key not in now.held:
+                self._publish_again(rows, now)
+
+    def _publish_again(self, rows: Sequence[Row], now: _Pass) -> None:
+        sent = send(rows, self.service, self._bus)
+        if sent.gone:
+            self._parking.published(sent.gone)
+            self._published(sent.gone, now)
+        for key, stuck in sent.stuck.items():
+            if stuck.is_hopeless or self._is_out_of_patience(key, stuck):
+                assert stuck.wrong is not None
+                self._parking.stay(stuck.rows[0], reason(stuck.wrong))
+            else:
+                self._try_again(key, stuck, now)
+
+    def _say(self, outcome: str, level: int, sentence: str, stuck: Stuck, **more: int) -> None:
+        telemetry.events_published(self.service, 1, outcome=outcome)
+        first = stuck.rows[0]
+        why = "untaken" if stuck.wrong is None else reason(stuck.wrong)
+        log.log(
+            level, sentence, extra=self._facts(event_id=first.name, event_type=first.event_type, reason=why, **more)
+        )
+
+    def _facts(self, **more: str | int) -> dict[str, str | int]:
+        return {"service": self.service, **more}
 
     def _table(self) -> str:
         return self._quoted(self._outbox._meta.db_table)
@@ -316,27 +329,8 @@ class Relay:
         return connections[self._database].ops.quote_name(name)
 
 
-def _ids(envelopes: Iterable[Envelope]) -> set[str]:
-    return {envelope.event_id for envelope in envelopes}
-
-
-def _and_later_of_their_keys(rows: Sequence[Row], kept: set[int]) -> set[int]:
-    """The rows that stay: those that could not go, and every later one of their keys."""
-    keys: set[str] = set()
-    stay: set[int] = set()
-    for one in rows:
-        if one.id in kept or one.key in keys:
-            keys.add(one.key)
-            stay.add(one.id)
-    return stay
-
-
-def _first_of_each_key(rows: Sequence[Row], stay: set[int]) -> list[Row]:
-    first: dict[str, Row] = {}
-    for one in rows:
-        if one.id in stay:
-            first.setdefault(one.key, one)
-    return list(first.values())
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _backoff(attempts: int, longest: float) -> float:

@@ -5,21 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connections, models, transaction
 
 from doran.contracts.events import PRODUCERS, BadEvent, Event, encode
 from doran.kernel import clock, redaction, telemetry
+from doran.kernel.dead_letters import OUTBOX, AbstractDeadLetter, Letters
 from doran.kernel.doors import home
+from doran.kernel.lanes import lane
+
+
+class AbstractOutboxLease(models.Model):
+    """Who carries a lane, and until when if nothing more is heard. `wanted_by` asks the owner for it."""
+
+    lane = models.PositiveSmallIntegerField(primary_key=True)
+    owner = models.CharField(max_length=64, default="")
+    until = models.DateTimeField(null=True)
+    wanted_by = models.CharField(max_length=64, default="")
+
+    class Meta:
+        abstract = True
 
 
 class AbstractOutbox(models.Model):
     """An event that waits to be published. Each service has its own table; a published row is gone.
 
     Rows of one `key` are published in the order of `id`, which is the order of their commits,
-    because whoever writes for a key holds that key's row.
+    because whoever writes for a key holds that key's row. `lane` is that of the key: a relay that
+    runs in several copies shares the rows by lanes. What cannot be published goes to `DEAD_LETTERS`.
     """
+
+    DEAD_LETTERS: ClassVar[type[AbstractDeadLetter]]
+    LEASES: ClassVar[type[AbstractOutboxLease]]
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.UUIDField()
@@ -29,8 +47,7 @@ class AbstractOutbox(models.Model):
     data = models.TextField()
     timestamp = models.DateTimeField()
     trace_id = models.CharField(max_length=32, default="")
-    attempts = models.PositiveIntegerField(default=0)
-    retry_at = models.DateTimeField(null=True)
+    lane = models.PositiveSmallIntegerField()
 
     class Meta:
         abstract = True
@@ -60,6 +77,7 @@ class AbstractOutbox(models.Model):
             emptied = redaction.without(deletion, one.event_type, one.data.encode())
             if emptied is not None:
                 waiting.filter(id=one.id).update(data=emptied.decode())
+        Letters(cls.DEAD_LETTERS, OUTBOX).forget(deletion)
 
 
 def row(service: str, event: Event, *, trace_id: str = "", at: datetime | None = None) -> dict[str, Any]:
@@ -74,6 +92,7 @@ def row(service: str, event: Event, *, trace_id: str = "", at: datetime | None =
         "data": encode(event).decode(),
         "timestamp": at or clock.now(),
         "trace_id": trace_id or telemetry.trace_id(),
+        "lane": lane(event.key()),
     }
 
 

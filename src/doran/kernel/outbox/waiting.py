@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -23,12 +22,10 @@ class Row(NamedTuple):
     data: str
     timestamp: datetime
     trace_id: str
-    attempts: int
-    retry_at: datetime | None
 
     def envelope(self, producer: str) -> Envelope:
-        """Checked against its schema again. Raises `BadEvent` or `UnknownEvent`."""
-        envelope = Envelope(
+        """As it waits, unchecked."""
+        return Envelope(
             event_type=self.event_type,
             timestamp=clock.rfc3339(_utc(self.timestamp)),
             data=msgspec.Raw(self.data.encode()),
@@ -38,17 +35,14 @@ class Row(NamedTuple):
             key=self.key,
             trace_id=self.trace_id,
         )
-        envelope.event()
-        return envelope
 
     @property
     def name(self) -> str:
         """The event's id as everybody writes it, whatever the database made of it."""
-        return str(self.event_id if isinstance(self.event_id, uuid.UUID) else uuid.UUID(str(self.event_id)))
-
-    def wait(self) -> float:
-        """Seconds until this row may be tried again; 0 or less if it may go now."""
-        return 0.0 if self.retry_at is None else (_utc(self.retry_at) - clock.now()).total_seconds()
+        digits = str(self.event_id)
+        if len(digits) != 32:
+            return digits
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _utc(moment: datetime) -> datetime:

@@ -14,6 +14,7 @@ FRESH_SECONDS = 1.0
 
 class Finding(TypedDict):
     ok: bool
+    needed: bool
     detail: str
 
 
@@ -26,16 +27,20 @@ class _Asked:
 
     check: Check
     timeout: float
-    finding: Finding = field(default_factory=lambda: Finding(ok=False, detail="not asked yet"))
+    needed: bool
+    finding: Finding = field(init=False)
     asked_at: float = float("-inf")
     running: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.finding = self._found("not asked yet", ok=False)
 
     def answer(self, running: threading.Thread | None, until: float) -> Finding:
         if running is not None:
             running.join(max(0.0, until - time.monotonic()))
             if running.is_alive():
-                return Finding(ok=False, detail=f"no answer in {self.timeout:g} s")
+                return self._found(f"no answer in {self.timeout:g} s", ok=False)
         return self.finding
 
     def begin(self) -> threading.Thread | None:
@@ -51,22 +56,25 @@ class _Asked:
 
     def _ask(self) -> None:
         try:
-            self.finding = Finding(ok=True, detail=self.check() or "")
+            self.finding = self._found(self.check() or "", ok=True)
         except Exception as wrong:
-            self.finding = Finding(ok=False, detail=type(wrong).__name__)
+            self.finding = self._found(type(wrong).__name__, ok=False)
         self.asked_at = time.monotonic()
+
+    def _found(self, detail: str, *, ok: bool) -> Finding:
+        return Finding(ok=ok, needed=self.needed, detail=detail)
 
 
 _registered: dict[str, _Asked] = {}
 
 
-def register(name: str, check: Check, *, timeout: float = 1.0) -> None:
+def register(name: str, check: Check, *, timeout: float = 1.0, needed: bool = True) -> None:
     """`check` returns nothing or a short remark when all is well, and raises when it is not.
 
     It runs in a thread of its own and must close what it opens. Of an exception only the class
-    is shown.
+    is shown. What is not `needed` is shown as well, but work goes on without it.
     """
-    _registered[name] = _Asked(check, timeout)
+    _registered[name] = _Asked(check, timeout, needed)
 
 
 def unregister(name: str) -> None:
@@ -83,4 +91,4 @@ def ready() -> Answer:
     begun = time.monotonic()
     asked = [(name, one, one.begin()) for name, one in list(_registered.items())]
     findings = {name: one.answer(running, begun + one.timeout) for name, one, running in asked}
-    return all(finding["ok"] for finding in findings.values()), findings
+    return all(finding["ok"] for finding in findings.values() if finding["needed"]), findings

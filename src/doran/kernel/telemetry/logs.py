@@ -23,8 +23,8 @@ from doran.kernel.telemetry.trace import trace_id
 
 FACTS: Final = frozenset(
     {
-        "address", "attempts", "batch", "bytes", "check", "close_code", "code", "count", "database", "error_class",
-        "event_id", "event_type", "fault", "host", "job", "limit", "method", "places", "port", "queue", "reason",
+        "address", "attempts", "batch", "bytes", "check", "close_code", "code", "count", "database", "endpoint_id",
+        "error_class", "event_id", "event_type", "fault", "host", "job", "job_id", "kind", "limit", "method", "places", "port", "provider", "queue", "reason",
         "retry_in", "route", "schema_version", "seconds", "service", "services", "size", "sockets", "state", "status",
         "subscription", "threads", "url", "version", "waiting",
     }

@@ -15,7 +15,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import doran
@@ -61,6 +61,24 @@ class BatchHistogram(Collector):
         yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=total)
 
 
+class Tally(Collector):
+    """A counter by one label for what happens very often, on one thread: an addition, no lock."""
+
+    def __init__(self, name: str, documentation: str, label: str, values: Iterable[str]) -> None:
+        self._name, self._documentation, self._label = name, documentation, label
+        self.counts = dict.fromkeys(values, 0)
+        REGISTRY.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        return [CounterMetricFamily(self._name, self._documentation, labels=[self._label])]
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(self._name, self._documentation, labels=[self._label])
+        for value, count in self.counts.items():
+            family.add_metric([value], count)
+        return [family]
+
+
 class Watched(Collector):
     """Gauges that are asked for only when somebody reads the metrics. One that fails is left out."""
 
@@ -104,32 +122,87 @@ _requests = Histogram(
 )
 _sockets = Gauge("doran_ws_connections", "Open sockets", registry=REGISTRY)
 _closes = Counter("doran_ws_closes_total", "Closed sockets by close code", ("code",), registry=REGISTRY)
-_frames = Counter("doran_ws_frames_received_total", "Frames heard by kind", ("type",), registry=REGISTRY)
+_frame_kinds = {kind.__name__: str(kind.__struct_config__.tag) for kind in frames.CLIENT_FRAMES}
+_frames = Tally("doran_ws_frames_received", "Frames heard by kind", "type", (*_frame_kinds.values(), "other"))
 _batch_sizes = BatchHistogram("doran_commit_batch_size", "Changes in one commit of the chat writer", _SIZES)
 _commits = BatchHistogram("doran_commit_duration_seconds", "Time of one commit of the chat writer", _SECONDS)
+_repeated = Counter(
+    "doran_commits_repeated_total", "Commits tried again: away, conflict, doubt", ("reason",), registry=REGISTRY
+)
 _deliveries = BatchHistogram("doran_message_delivery_seconds", "From commit to written to a socket", _SECONDS)
 _limited = Counter("doran_rate_limited_total", "Refusals by limit", ("limit",), registry=REGISTRY)
+_alone = Gauge(
+    "doran_limits_alone", "1 while Redis is away and limits are counted by this process alone", registry=REGISTRY
+)
 _published = Counter(
     "doran_outbox_published_total", "Events the bus took or could not take", ("service", "outcome"), registry=REGISTRY
 )
 _buried = Counter("doran_dead_lettered_total", "Events put aside", ("subscription",), registry=REGISTRY)
+_siblings = Counter(
+    "doran_sibling_calls_total",
+    "Questions to another service by how they went",
+    ("service", "outcome"),
+    registry=REGISTRY,
+)
+_ill_siblings = Gauge(
+    "doran_sibling_state", "0 asked as usual, 1 tried with one question, 2 not asked", ("service",), registry=REGISTRY
+)
 _dropped = Counter("doran_log_keys_dropped_total", "Log facts that were not on the allow list", registry=REGISTRY)
 _unreadable = Counter("doran_metrics_unreadable_total", "Gauges that could not be read", registry=REGISTRY)
+_bus = Gauge("doran_bus_connected", "1 while the broker can be reached to publish", registry=REGISTRY)
+_sent = BatchHistogram("doran_bus_publish_seconds", "Until the broker answered for an event", _SECONDS)
+_tried_again = Counter(
+    "doran_bus_retries_total",
+    "Events that a subscriber could not take and gets again",
+    ("subscription",),
+    registry=REGISTRY,
+)
+_deaf = Counter(
+    "doran_bus_listening_failures_total",
+    "How often listening to the broker broke off",
+    ("subscription",),
+    registry=REGISTRY,
+)
+_parked = Counter(
+    "doran_bus_parked_total", "What came from the broker and is no event of ours", ("subscription",), registry=REGISTRY
+)
 _outboxes = Watched(
     [
         ("doran_outbox_unpublished", "Events that wait to be published"),
         ("doran_outbox_oldest_unpublished_age_seconds", "Age of the oldest event that waits"),
+        ("doran_outbox_parked", "Events that cannot be published and wait as dead letters"),
+        ("doran_outbox_lanes", "Lanes of the outbox that this process carries"),
     ],
     "service",
 )
+_hints_heard = Counter("doran_hints_heard_total", "What other processes said at once and was heard", registry=REGISTRY)
+_hints_dropped = Counter("doran_hints_dropped_total", "What could not be said at once to others", registry=REGISTRY)
+_commits_unheard = Counter(
+    "doran_commits_unheard_total", "Commits of others found in the database before they were heard", registry=REGISTRY
+)
+_holes_read = Counter("doran_holes_read_total", "Conversations read because a step was missing", registry=REGISTRY)
+_hints_up = Watched([("doran_hints_up", "1 while other processes can be told at once and heard")], None)
 _dead_letters = Watched([("doran_dead_letters", "Events that could not be handled and wait")], "service")
 _writer_queue = Watched([("doran_writer_queue", "Changes that wait for the chat writer")], None)
+_webhooks = Watched(
+    [
+        ("doran_webhook_waiting", "Events that wait for an endpoint that is enabled"),
+        ("doran_webhook_oldest_waiting_age_seconds", "How long the longest of them has waited"),
+    ],
+    None,
+)
+_webhook_attempts = Histogram(
+    "doran_webhook_attempt_seconds",
+    "Requests to endpoints by what they met: a class of status, or why no answer came",
+    ("outcome",),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+_webhooks_given_up = Counter("doran_webhook_given_up_total", "Events put aside as failed", registry=REGISTRY)
+_webhooks_disabled = Counter("doran_webhook_disabled_total", "Endpoints disabled", ("reason",), registry=REGISTRY)
 _build = Gauge("doran_build_info", "What runs here", ("version", "python"), registry=REGISTRY)
 _build.labels(doran.__version__, platform.python_version()).set(1)
 ProcessCollector(registry=REGISTRY)
-
-_frame_kinds = {kind.__name__: _frames.labels(kind.__struct_config__.tag) for kind in frames.CLIENT_FRAMES}
-_other_frames = _frames.labels("other")
 
 
 def request_served(method: str, route: str, status: int, seconds: float) -> None:
@@ -148,13 +221,18 @@ def socket_closed(code: int) -> None:
 
 
 def frame_heard(kind: str) -> None:
-    """`kind` is the name of the frame's class in `contracts.frames`."""
-    _frame_kinds.get(kind, _other_frames).inc()
+    """`kind` is the name of the frame's class in `contracts.frames`. On the event loop only."""
+    _frames.counts[_frame_kinds.get(kind, "other")] += 1
 
 
 def batch_committed(size: int, seconds: float) -> None:
     _batch_sizes.observe(size)
     _commits.observe(seconds)
+
+
+def commit_repeated(reason: str) -> None:
+    """The database was `away`, somebody was in the way (`conflict`), or did it happen (`doubt`)?"""
+    _repeated.labels(reason).inc()
 
 
 def delivered(count: int, seconds: float) -> None:
@@ -167,6 +245,36 @@ def rate_limited(limit: str) -> None:
     _limited.labels(limit).inc()
 
 
+def limits_alone(is_alone: bool) -> None:
+    """Whether the limits that processes share are now counted by this one for itself."""
+    _alone.set(is_alone)
+
+
+def hints_heard(count: int) -> None:
+    """Something another process said at once, such as its commit, arrived here."""
+    _hints_heard.inc(count)
+
+
+def hints_dropped(count: int) -> None:
+    """Something was not said, because Redis was away or too slow; others find it in the database."""
+    _hints_dropped.inc(count)
+
+
+def commits_unheard(count: int) -> None:
+    """A commit of another process was found in the feed instead of being heard."""
+    _commits_unheard.inc(count)
+
+
+def holes_read(count: int) -> None:
+    """What a conversation's screens here were not told in time was read from the tables."""
+    _holes_read.inc(count)
+
+
+def watch_hints(are_heard: Callable[[], bool]) -> None:
+    """`are_heard` tells whether other processes can be told at once, and heard."""
+    _hints_up.watch("", lambda: (1.0 if are_heard() else 0.0,))
+
+
 def events_published(service: str, count: int, *, outcome: str = "ok") -> None:
     _published.labels(service, outcome).inc(count)
 
@@ -175,17 +283,66 @@ def event_dead_lettered(subscription: str) -> None:
     _buried.labels(subscription).inc()
 
 
+def sibling_asked(service: str, outcome: str) -> None:
+    """`outcome`: ok, failed, retried, busy, open."""
+    _siblings.labels(service, outcome).inc()
+
+
+def sibling_state(service: str, state: int) -> None:
+    _ill_siblings.labels(service).set(state)
+
+
+def bus_connected(is_connected: bool) -> None:
+    """Whether a broker can be reached to publish; without one this is never said."""
+    _bus.set(is_connected)
+
+
+def events_sent(count: int, seconds: float) -> None:
+    """A broker has answered for `count` events, `seconds` after it was asked."""
+    _sent.observe(seconds, count)
+
+
+def event_tried_again(subscription: str) -> None:
+    _tried_again.labels(subscription).inc()
+
+
+def listening_failed(subscription: str) -> None:
+    _deaf.labels(subscription).inc()
+
+
+def event_parked(subscription: str) -> None:
+    _parked.labels(subscription).inc()
+
+
+def webhook_attempted(outcome: str, seconds: float) -> None:
+    """`outcome` is a status, or a word of ours for why there is none."""
+    _webhook_attempts.labels(f"{outcome[0]}xx" if outcome.isdigit() else outcome).observe(seconds)
+
+
+def webhook_given_up(count: int) -> None:
+    _webhooks_given_up.inc(count)
+
+
+def webhook_disabled(reason: str) -> None:
+    _webhooks_disabled.labels(reason).inc()
+
+
 def log_keys_dropped(count: int) -> None:
     _dropped.inc(count)
 
 
-def watch_outbox(service: str, ask: Callable[[], tuple[int, float]]) -> None:
-    """`ask` tells how many events wait and the age of the oldest in seconds."""
+def watch_outbox(service: str, ask: Callable[[], tuple[int, float, int, int]]) -> None:
+    """`ask` tells how many events wait, the age of the oldest in seconds, how many are parked, how many lanes are ours."""
     _outboxes.watch(service, ask)
 
 
 def watch_dead_letters(service: str, ask: Callable[[], int]) -> None:
     _dead_letters.watch(service, lambda: (ask(),))
+
+
+def watch_webhooks(ask: Callable[[], tuple[int, float]]) -> None:
+    """`ask` tells how many events wait for endpoints and the age of the oldest in seconds."""
+    _webhooks.watch("", ask)
 
 
 def watch_writer_queue(ask: Callable[[], int]) -> None:

@@ -1,0 +1,48 @@
+"""The replayer: what an operator wants tried again is tried by the service that runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from django.db import connections
+
+from doran.kernel.doors import home, reopen_if_broken
+from doran.kernel.inbox.consumer import Consumer
+
+log = logging.getLogger(__name__)
+
+
+class Replayer:
+    """A thread that looks every `poll` seconds for dead letters of this consumer that are to be tried again.
+
+    It also tries those that waited behind a letter which was given up. Several copies may look at once.
+    """
+
+    def __init__(self, consumer: Consumer, *, poll: float = 1.0) -> None:
+        self._consumer, self._poll = consumer, poll
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._stopping.clear()
+        name = f"replayer-{self._consumer.subscription}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the letter under way."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._poll):
+            try:
+                self._consumer.replay_asked(until=self._stopping.is_set)
+            except Exception as wrong:
+                reopen_if_broken(home(self._consumer.dead_letters))
+                facts = {"subscription": self._consumer.subscription, "error_class": type(wrong).__name__}
+                log.warning("dead letters could not be replayed now", extra=facts)
+        connections.close_all()
