@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from doran.contracts import events
 from doran.kernel import clock, siblings
 from doran.server.wiring import House
+from tests import stores
 from tests.cast import Mint, Person
 from tests.stage import awake, eventually, ground
 
@@ -28,6 +28,7 @@ class Play:
         self.told: list[events.Envelope] = []
         self.known_to_core: set[str] = set()
         siblings.register_local("core", self._core)
+        house._way_back.callback(siblings.register_local, "core", None)
         house.bus.subscribe("audience", events.EVENTS.keys(), self.told.append)
 
     @property
@@ -69,7 +70,7 @@ class Play:
 
         def wait() -> None:
             begun.set()
-            done.wait(5)
+            done.wait(30)
 
         holding = asyncio.create_task(asyncio.to_thread(writer.run, wait))
         await eventually(begun.is_set)
@@ -83,20 +84,18 @@ class Play:
         """The data of every event of this kind that has left chat."""
         return [json.loads(bytes(one.data)) for one in list(self.told) if one.event_type == kind]
 
-    def rows(self, table: str, where: str = "1") -> list[dict[str, Any]]:
+    def rows(self, table: str, where: str = "1 = 1") -> list[dict[str, Any]]:
         """What is stored, as a program beside the house sees it."""
-        with sqlite3.connect(f"{self.house.config.data}/chat.sqlite3") as database:
-            database.row_factory = sqlite3.Row
-            found = [dict(row) for row in database.execute(f"SELECT * FROM chat_{table} WHERE {where} ORDER BY 1")]
-        database.close()
-        return found
+        return stores.say(self.house.config.chat_database, f"SELECT * FROM chat_{table} WHERE {where} ORDER BY 1")
 
     def stored(self) -> dict[str, list[dict[str, Any]]]:
         """Everything a refusal must not have touched."""
         return {table: self.rows(table) for table in TABLES}
 
-    def _core(self, path: str, _headers: Mapping[str, str]) -> tuple[int, bytes]:
-        is_known = path.removeprefix("/api/core/users/").rstrip("/") in self.known_to_core
+    def _core(self, question: siblings.Question) -> tuple[int, bytes]:
+        if question.method == "POST":
+            return 200, b'{"access_token":"a service token","expires_in":300}'
+        is_known = question.path.removeprefix("/api/core/users/").rstrip("/") in self.known_to_core
         return (200, b"{}") if is_known else (404, b"{}")
 
 
@@ -129,7 +128,6 @@ async def play(request: pytest.FixtureRequest) -> AsyncIterator[Play]:
         awake(config, own_keys=mint.published) as house,
     ):
         yield Play(house, mint)
-        siblings.register_local("core", None)
 
 
 @pytest.fixture

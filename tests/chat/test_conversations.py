@@ -33,6 +33,7 @@ async def test_the_first_to_ask_makes_it_and_the_second_finds_it(play: Play, min
             "hidden_before_seq": 0, "marked_unread": False, "draft": "",
         },
         "peer": {"user_id": junho.id, "last_delivered_seq": 0, "last_read_seq": 0},
+        "lost": [],
     }  # fmt: skip
 
     found = await start(junho, participant_id=minji.id)

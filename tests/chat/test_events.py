@@ -29,14 +29,15 @@ def now() -> str:
 async def test_a_sent_message_is_said(play: Play, minji: Person, junho: Person, talk: str, by_socket: bool) -> None:
     if by_socket:
         socket = await minji.opens(talk)
-        socket.says(type="chat_message", content="안녕")
+        socket.says(type="chat_message", content="안녕", client_message_id="hello-1")
         sent = (await socket.hears("ack"))["message"]
     else:
-        sent = await minji.sends(talk, "안녕")
+        sent = await minji.sends(talk, "안녕", client_message_id="hello-1")
     await eventually(lambda: play.said("message.created"))
     assert play.said("message.created") == [{
         "message_id": sent["id"], "conversation_id": talk, "sender_id": minji.id, "recipient_id": junho.id, "seq": 1,
         "content": "안녕", "message_type": "text", "created_at": sent["created_at"],
+        "client_message_id": "hello-1",
     }]  # fmt: skip
     event = next(one for one in play.told if one.event_type == "message.created")
     assert (event.key, event.producer, event.schema_version) == (talk, "chat", 1)
@@ -102,10 +103,19 @@ async def test_refusals_say_nothing(play: Play, minji: Person, junho: Person, so
     assert [one.event_type for one in play.told[told:]] == ["conversation.created"]
 
 
-@pytest.mark.settings(undelivered_seconds=0.4)
+async def in_vain(play: Play, whom: Person, talk: str) -> None:
+    """Somebody was waited for, and for everybody who is waited for the time is up."""
+    assert play.house.chat is not None
+    unheard = play.house.chat.unheard
+    await eventually(lambda: (talk, whom.id) in unheard._due)
+    unheard._due.update(dict.fromkeys(list(unheard._due), 0.0))
+
+
+@pytest.mark.settings(undelivered_seconds=600)
 async def test_what_no_device_took_is_said_once(play: Play, minji: Person, junho: Person, talk: str) -> None:
     await minji.sends(talk, "하나")
     last = await minji.sends(talk, "둘")
+    await in_vain(play, junho, talk)
     await eventually(lambda: play.said("message.undelivered"))
     (said,) = play.said("message.undelivered")
     assert said | {"timestamp": ""} == {
@@ -114,11 +124,12 @@ async def test_what_no_device_took_is_said_once(play: Play, minji: Person, junho
     }  # fmt: skip
     assert [row["undelivered_seq"] for row in play.rows("member", f"user_id = '{junho.id}'")] == [2]
     await minji.sends(talk, "셋")
+    await in_vain(play, junho, talk)
     await eventually(lambda: len(play.said("message.undelivered")) == 2)
     assert [one["up_to_seq"] for one in play.said("message.undelivered")] == [2, 3]
 
 
-@pytest.mark.settings(undelivered_seconds=0.4)
+@pytest.mark.settings(undelivered_seconds=600)
 async def test_what_a_device_took_is_not_said(
     play: Play, minji: Person, junho: Person, sora: Person, talk: str
 ) -> None:
@@ -126,11 +137,12 @@ async def test_what_a_device_took_is_not_said(
     await junho.marks(taken, "delivered")
     other = await minji.starts(sora)
     await minji.sends(other, "이것은 아무도")
+    await in_vain(play, sora, other)
     await eventually(lambda: play.said("message.undelivered"))
     assert [one["conversation_id"] for one in play.said("message.undelivered")] == [other]
 
 
-@pytest.mark.settings(undelivered_seconds=0.4)
+@pytest.mark.settings(undelivered_seconds=600)
 async def test_nobody_is_called_across_a_block(
     play: Play, minji: Person, junho: Person, sora: Person, talk: str
 ) -> None:
@@ -138,6 +150,7 @@ async def test_nobody_is_called_across_a_block(
     await play.blocks(junho, minji)
     other = await minji.starts(sora)
     await minji.sends(other, "이것은 아무도")
+    await in_vain(play, sora, other)
     await eventually(lambda: play.said("message.undelivered"))
     assert [one["conversation_id"] for one in play.said("message.undelivered")] == [other]
 
@@ -232,7 +245,7 @@ async def test_what_cannot_be_understood_waits_and_blocks_only_its_key(
     letters = play.rows("deadletter")
     assert [one["key"] for one in letters] == [minji.id, minji.id]
     assert "7" not in letters[0]["reason"]
-    await asyncio.to_thread(chat.consumer.discard, [letters[0]["id"]])
+    await asyncio.to_thread(chat.consumer.letters.discard, [letters[0]["id"]])
     assert (await asyncio.to_thread(chat.consumer.replay)).handled == 1
     assert {row["user_id"]: row["display_name"] for row in play.rows("person")}[minji.id] == "나중"
 

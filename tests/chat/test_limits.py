@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from doran.chat.shop import shop
-from doran.kernel.limits import Limiter
+from doran.kernel.limits.memory import MemoryLimiter
 from tests.cast import Person
 from tests.chat.conftest import Play
 from tests.stage import eventually
@@ -15,7 +15,7 @@ from tests.wire import refuses
 
 
 async def test_who_sends_too_much_waits(play: Play, minji: Person, junho: Person, talk: str) -> None:
-    shop().sends = Limiter(1, burst=5, ticks=lambda: 0.0)
+    shop().sends = MemoryLimiter("sends_per_second", 1, burst=5, ticks=lambda: 0.0)
     for number in range(5):
         await minji.sends(talk, f"{number}", client_message_id=f"m-{number}")
     refused = await minji.tries_to_send(talk, "여섯", client_message_id="m-6")

@@ -39,7 +39,7 @@ async def test_typing_ends_by_itself(minji: Person, junho: Person, talk: str) ->
     hers, his = await minji.opens(talk), await junho.opens(talk)
     hers.says(type="typing", is_typing=True)
     assert (await his.hears("typing"))["is_typing"] is True
-    assert (await his.hears("typing", seconds=2))["is_typing"] is False
+    assert (await his.hears("typing"))["is_typing"] is False
     assert await frames(his, "typing") == []
 
 
@@ -114,7 +114,7 @@ async def test_i_ask_once_and_am_told_from_then_on(quick: Play, minji: Person, j
     await phone.leaves()
     assert await frames(hers, "presence") == []
     await desk.leaves()
-    gone = await hers.hears("presence", seconds=2)
+    gone = await hers.hears("presence")
     assert (gone["online"], gone["last_seen_at"].endswith("Z")) == (False, True)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from doran.chat import conversations
+from doran.chat import timelines
 from tests.cast import Person
 from tests.chat.conftest import Play
 from tests.stage import eventually
@@ -83,7 +83,7 @@ async def test_two_devices_race_and_the_furthest_wins(play: Play, minji: Person,
     assert (seen["me"]["last_read_seq"], seen["me"]["last_delivered_seq"], seen["unread_count"]) == (12, 12, 0)
 
 
-async def test_a_send_moves_its_authors_own_marks(minji: Person, junho: Person, talk: str) -> None:
+async def test_a_send_moves_its_authors_own_marks(play: Play, minji: Person, junho: Person, talk: str) -> None:
     await told(minji, talk, 2)
     hers = await minji.opens(talk)
     sent = await junho.sends(talk, "봤어")
@@ -93,6 +93,27 @@ async def test_a_send_moves_its_authors_own_marks(minji: Person, junho: Person, 
     assert (seen["unread_count"], seen["me"]["last_read_seq"]) == (0, 3)
     assert (await minji.sees(talk))["peer"]["last_read_seq"] == 3
     assert (await minji.sees(talk))["unread_count"] == 1
+    (row,) = play.rows("deliveryreceipt")
+    assert (row["status"], row["user_id"], str(row["message_id"]).replace("-", "")) == (
+        "read", junho.id, sent["id"].replace("-", ""),
+    )  # fmt: skip
+    await eventually(lambda: play.said("message.read"))
+    assert play.said("message.read") == [
+        {"conversation_id": talk, "user_id": junho.id, "up_to_seq": 3, "message_id": sent["id"],
+         "timestamp": sent["created_at"]},
+    ]  # fmt: skip
+
+
+async def test_who_had_read_everything_says_so_only_once(play: Play, minji: Person, junho: Person, talk: str) -> None:
+    (first,) = await told(minji, talk, 1)
+    await junho.marks(first)
+    hers = await minji.opens(talk)
+    for words in ("봤어", "정말로"):
+        await junho.sends(talk, words)
+    frames = await hers.hears_nothing_before_pong()
+    assert [one["type"] for one in frames] == ["conversation_history", "chat_message", "chat_message"]
+    await eventually(lambda: play.rows("outbox") == [])
+    assert len(play.said("message.read")) == len(play.rows("deliveryreceipt")) == 1
 
 
 async def test_receiving_alone_moves_nothing(play: Play, minji: Person, junho: Person, talk: str) -> None:
@@ -240,12 +261,12 @@ async def test_an_unread_count_is_never_negative(
     monkeypatch: pytest.MonkeyPatch, minji: Person, junho: Person, talk: str
 ) -> None:
     """A send commits between the read of the conversation and the read of its members."""
-    find, loop = conversations._side, asyncio.get_running_loop()
+    find, loop = timelines.lost_ranges, asyncio.get_running_loop()
 
     def paused(*what: Any) -> Any:
-        monkeypatch.setattr(conversations, "_side", find)
+        monkeypatch.setattr(timelines, "lost_ranges", find)
         asyncio.run_coroutine_threadsafe(junho.sends(talk, "방금"), loop).result(5)
         return find(*what)
 
-    monkeypatch.setattr(conversations, "_side", paused)
+    monkeypatch.setattr(timelines, "lost_ranges", paused)
     assert (await junho.sees(talk))["unread_count"] == 0

@@ -437,8 +437,26 @@ async def test_a_restart_tells_every_socket_to_come_back(play: Play, minji: Pers
     sockets[0].says(type="chat_message", content="끝으로")
     await play.house.drain()
     assert [await one.is_closed() for one in sockets] == [1012, 1012, 1012]
-    with pytest.raises(Closed):
-        await Socket(play.app, "/ws/").accepted()
+    late = await Socket(play.app, "/ws/").accepted()
+    assert await late.is_closed() == 1012
+
+
+@pytest.mark.settings(drain_seconds=20.0)
+async def test_a_restart_does_not_send_everybody_away_at_one_moment(
+    play: Play, minji: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "COME_BACKS_PER_SECOND", 12)
+    sockets = [await minji.opens() for _ in range(12)]
+
+    async def when(socket: Socket) -> float:
+        assert await socket.is_closed() == 1012
+        return time.monotonic()
+
+    moments = asyncio.gather(*map(when, sockets))
+    begun = time.monotonic()
+    await play.house.drain()
+    assert time.monotonic() - begun < 10.0
+    assert max(await moments) - min(await moments) > 0.05
 
 
 async def test_what_was_accepted_is_answered_before_the_goodbye(play: Play, minji: Person, talk: str) -> None:

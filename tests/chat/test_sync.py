@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import uuid
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doran.chat import sync
+from tests import stores
 from tests.cast import Mint, Person
 from tests.chat.conftest import Play
 from tests.chat.device import Device, fresh
@@ -94,6 +95,29 @@ async def test_only_what_differs_comes(play: Play, minji: Person, junho: Person,
     assert [one["content"] for one in again["conversations"][0]["changes"]["results"]] == ["둘"]
 
 
+async def test_what_differs_comes_before_what_is_only_mine(
+    play: Play, minji: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that keeps no `state_since` hears of private state again and again, but misses nothing for it."""
+    monkeypatch.setattr(sync, "CONVERSATIONS_AT_ONCE", 3)
+    friends = [await play.person(f"친구 {number}") for number in range(6)]
+    talks = [await minji.starts(friend) for friend in friends]
+    epoch = (await minji.syncs())["epoch"]
+    for place in talks[:5]:
+        await minji.changes(place, archived=True)
+    known = {place: (await minji.sees(place))["change_seq"] for place in talks}
+    await friends[5].sends(talks[5], "저 여기 있어요")
+    answer = await minji.syncs(epoch=epoch, known=known)
+    found = [one["id"] for one in answer["conversations"]]
+    assert (found[0], len(found), answer["has_more"]) == (talks[5], 3, True)
+    known[talks[5]] = answer["conversations"][0]["changes"]["next_since"]
+    met = set(found)
+    while answer["has_more"]:
+        answer = await minji.syncs(epoch=epoch, known=known, state_since=answer["state_seq"])
+        met |= {one["id"] for one in answer["conversations"]}
+    assert met == set(talks)
+
+
 async def test_what_is_not_mine_is_not_there(play: Play, sora: Person, talk: str) -> None:
     answer = await sora.syncs(known={talk: 0, "x": 3, "": 0})
     assert answer["conversations"] == []
@@ -140,10 +164,7 @@ async def test_a_store_that_was_replaced_resets_its_devices() -> None:
             await minji.sends(talk, "하나")
             device = Device(minji)
             await device.catches_up()
-        database = sqlite3.connect(f"{config.data}/chat.sqlite3")
-        with database:
-            database.execute("UPDATE chat_store SET epoch = 'restored'")
-        database.close()
+        stores.say(config.chat_database, "UPDATE chat_store SET epoch = 'restored'")
         async with awake(config, own_keys=mint.published) as house:
             minji.app = house.app
             assert (await (await minji.connects()).hears("ready"))["epoch"] == "restored"
@@ -231,8 +252,7 @@ class Story:
     def message(self, seq: int) -> str:
         """The id of the message with this seq, or of none."""
         found = self.play.rows("message", f"conversation_id = '{self.talk.replace('-', '')}' AND seq = {seq}")
-        digits = found[0]["id"] if found else "0" * 32
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return str(uuid.UUID(str(found[0]["id"] if found else "0" * 32)))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

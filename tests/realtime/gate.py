@@ -38,6 +38,9 @@ class Wire:
             raise said
         return said if isinstance(said, str) else json.dumps(said)
 
+    def send_at_once(self, text: str) -> bool:
+        return False
+
     async def send(self, text: str) -> None:
         await self.reads.wait()
         self.told.append(json.loads(text))
@@ -57,6 +60,8 @@ class Gate:
         self.hub = Hub(sockets_per_person=changes.pop("sockets_per_person", 30))
         self.presence = MemoryPresence(self.hub, grace=0.0)
         self.heard: list[Any] = []
+        self.settled = asyncio.Event()
+        self.settled.set()
         self.gateway = Gateway(
             config=settings.load({}).replace(**changes),
             hub=self.hub,
@@ -65,6 +70,7 @@ class Gate:
             handlers=dict.fromkeys(frames.CLIENT_FRAMES, self.handle),
             open_conversation=self.open,
             epoch=lambda: "epoch",
+            settled=self.settle,
         )
 
     async def verify(self, token: str) -> Principal:
@@ -74,10 +80,14 @@ class Gate:
             raise Problem("unavailable", retry_after=1)
         return person(token)
 
+    async def settle(self) -> None:
+        """What was said is answered when `settled` is set."""
+        await self.settled.wait()
+
     async def open(self, connection: Connection) -> History:
         if connection.conversation_id == "not yours":
             raise Problem("not_found")
-        return History('{"type":"conversation_history"}', 7)
+        return History('{"type":"conversation_history"}', 7, 5)
 
     def handle(self, connection: Connection, frame: Any) -> None:
         self.heard.append(frame)
@@ -100,7 +110,7 @@ class Visit:
 
     async def ends(self) -> int | None:
         """The close code; None when there was no close frame."""
-        await asyncio.wait_for(asyncio.shield(self.life), 5)
+        await asyncio.wait_for(asyncio.shield(self.life), 20)
         return self.wire.closed
 
     async def settles(self) -> list[str]:

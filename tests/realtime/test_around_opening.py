@@ -28,6 +28,9 @@ class Screen:
         await asyncio.Event().wait()
         raise Gone
 
+    def send_at_once(self, text: str) -> bool:
+        return False
+
     async def send(self, text: str) -> None:
         if not (text.startswith("{") and msgspec.json.decode(text)["type"] == "ready"):
             self.shown.append(text)
@@ -60,6 +63,7 @@ class Opening:
             handlers={},
             open_conversation=self._history,
             epoch=lambda: "epoch",
+            settled=self._settled,
         )
         self.socket = Connection(self.screen, gateway, conversation_id="conversation", token="token")
         self._life = asyncio.create_task(self.socket.live())
@@ -70,7 +74,10 @@ class Opening:
     async def _history(self, connection: Connection) -> History:
         self.subscribed.set()
         await self.read.wait()
-        return History("history up to 7", 7)
+        return History("history up to 7", 7, 5)
+
+    async def _settled(self) -> None:
+        """Nothing was said that could wait for an answer."""
 
     async def opened(self) -> None:
         self.read.set()

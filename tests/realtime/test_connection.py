@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from doran.contracts.frames import Pong, Typing
+from doran.realtime.connection import Connection
 from tests.realtime.gate import BinaryFrame, Gate, Gone, news
 from tests.stage import eventually
 
@@ -140,6 +142,40 @@ async def test_who_does_not_read_is_let_go_without_a_farewell() -> None:
     assert stuck.wire.aborted
     assert well.wire.told[-1]["number"] == 2999
     assert not gate.hub.is_here("minji")
+
+
+async def test_a_restart_waits_for_what_was_said() -> None:
+    gate = Gate()
+    gate.settled.clear()
+    visit = gate.enters()
+    await visit.settles()
+    visit.connection.end(1012)
+    await eventually(lambda: not gate.hub.is_here("minji"))
+    assert visit.wire.closed is None
+    visit.connection.offer(Pong(ref="the answer"))
+    gate.settled.set()
+    assert await visit.ends() == 1012
+    assert visit.wire.told[-1]["ref"] == "the answer"
+
+
+@pytest.mark.parametrize(("code", "answered"), [(1012, True), (4401, False)])
+async def test_a_frame_being_handled_is_finished_by_a_restart_only(code: int, answered: bool) -> None:
+    gate, begun, go_on = Gate(), asyncio.Event(), asyncio.Event()
+
+    async def slowly(connection: Connection, frame: Typing) -> None:
+        begun.set()
+        await go_on.wait()
+        connection.offer(Pong(ref=frame.ref))
+
+    gate.gateway.handlers = {Typing: slowly}
+    visit = gate.enters()
+    await visit.settles()
+    visit.wire.says.put_nowait({"type": "typing", "is_typing": True, "ref": "slow"})
+    await begun.wait()
+    visit.connection.end(code)
+    go_on.set()
+    assert await visit.ends() == code
+    assert ("slow" in [one.get("ref") for one in visit.wire.told]) is answered
 
 
 async def test_who_does_not_even_read_the_farewell_is_let_go() -> None:

@@ -61,9 +61,10 @@ async def test_many_who_come_at_once_leave_room_in_the_end() -> None:
 
 
 class Reader:
-    """Reads when it likes."""
+    """Reads when it likes. `at_once`: its transport knows when a write need not wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.read: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -73,15 +74,22 @@ class Reader:
         await self.gate.wait()
         self.read.append(text)
 
+    def write_at_once(self, text: str) -> bool:
+        if self.at_once and self.gate.is_set():
+            self.read.append(text)
+            return True
+        return False
+
     def outbound(self, *, limit: int = 10, seconds: float = 5.0) -> Outbound:
-        return Outbound(self.write, limit=limit, seconds=seconds, on_slow=self._slow)
+        return Outbound(self.write, self.write_at_once, limit=limit, seconds=seconds, on_slow=self._slow)
 
     def _slow(self) -> None:
         self.slow += 1
 
 
-async def test_everything_arrives_in_order_however_the_reader_pauses() -> None:
-    reader = Reader()
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_everything_arrives_in_order_however_the_reader_pauses(at_once: bool) -> None:
+    reader = Reader(at_once=at_once)
     outbound = reader.outbound(limit=10_000)
     for round_ in range(5):
         (reader.gate.clear if round_ % 2 else reader.gate.set)()

@@ -11,6 +11,10 @@ from doran.contracts.errors import invalid
 HARD_LIMIT = 20_000
 PARTS = 4  # of how many characters a composed one may be written: a Hangul syllable of three
 
+GOES_ON = " …"
+
+_SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)」』]*(?=\s)|\n")
+_WORD_END = re.compile(r"(?<=\S)(?=\s)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 # Anything but blanks, zero-width characters, direction marks, variation selectors, tags and the
@@ -31,6 +35,22 @@ def checked(text: str, *, limit: int, field: str = "content") -> str:
     if not _VISIBLE.search(text):
         raise invalid(field, "There is nothing to see in it.")
     return text
+
+
+def fitted(text: str, *, limit: int) -> str:
+    """What a machine wrote, as a person could have sent it: without control characters, and cut where it is too long,
+    after a whole sentence if there is one, with a sign that it goes on."""
+    text = unicodedata.normalize("NFC", _CONTROL.sub("", text.replace("\r\n", "\n"))).strip()
+    return text if len(text) <= limit else _cut(text, limit - len(GOES_ON))
+
+
+def _cut(text: str, room: int) -> str:
+    """In the last half a sentence has to end for the cut to be there, else a word, else anything."""
+    for end in (_SENTENCE_END, _WORD_END):
+        places = [found.end() for found in end.finditer(text, 0, room) if found.end() > room // 2]
+        if places:
+            return text[: places[-1]].rstrip() + GOES_ON
+    return text[:room] + GOES_ON
 
 
 def digest(key: bytes, content: str, message_type: str, reply_to: str | None) -> bytes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from django.db.models import Q
 
-from doran.chat import people
-from doran.chat.models import Conversation, HiddenMessage, Member, Message, Outbox
+from doran.chat import feed, people, timelines
+from doran.chat.models import Conversation, HiddenMessage, LostRange, Member, Message, Outbox
 from doran.chat.shop import shop
 from doran.chat.views import conversation_view, one_message
 from doran.chat.writer import DATABASE, Outcome
@@ -30,12 +30,17 @@ class Side:
     conversation: Conversation
     me: Member
     peer: Member
+    lost: tuple[LostRange, ...] = ()
+
+    @property
+    def key(self) -> tuple[uuid.UUID, str]:
+        return self.conversation.id, self.me.user_id
 
     def view(
         self, last: Message | None, *, messages: Iterable[frames.MessageView] = (), hidden: bool = False
     ) -> frames.ConversationView:
         shown = None if last is None else one_message(last, hidden=hidden)
-        return conversation_view(self.conversation, self.me, self.peer, shown, messages=messages)
+        return conversation_view(self.conversation, self.me, self.peer, shown, self.lost, messages=messages)
 
 
 def pair_key(one: str, other: str) -> str:
@@ -69,7 +74,8 @@ def between(*, asker: people.Asker, other: str) -> tuple[frames.ConversationView
 
 def _between(caller: str, other: str) -> Outcome:
     """In the writer's transaction."""
-    if not people.may_talk(caller, other):
+    people.hold(caller, other)
+    if not people.may_talk(caller, other) or people.are_bots(caller, other):
         raise Problem("person_unavailable")
     found = Conversation.objects.using(DATABASE).filter(pair_key=pair_key(caller, other)).first()
     if found is not None:
@@ -88,16 +94,17 @@ def _create(caller: str, other: str) -> Side:
     me, peer = (Member(conversation=conversation, user_id=user_id) for user_id in (caller, other))
     Member.objects.using(DATABASE).bulk_create([me, peer])
     Outbox.add(events.ConversationCreated(str(new), caller, other, clock.rfc3339(now)))
+    feed.note_start(conversation)
     return Side(conversation, me, peer)
 
 
 def _turned(side: Side) -> Side:
-    return Side(side.conversation, side.peer, side.me)
+    return Side(side.conversation, side.peer, side.me, side.lost)
 
 
 def _created(side: Side) -> Delivery:
     frame = frames.ConversationCreated(conversation=side.view(None))
-    return Delivery((side.me.user_id,), frames.encode(frame).decode(), None)
+    return Delivery((side.me.user_id,), frames.encode(frame).decode(), str(side.conversation.id))
 
 
 def for_member(conversation_id: str, user_id: str, *, lock: bool = False) -> Side:
@@ -116,18 +123,20 @@ def sides_of(user_id: str, ids: Sequence[uuid.UUID]) -> list[Side]:
 
     Each conversation comes with both members in one statement, so that no mark is ahead of it.
     """
+    both = {side.key: side for side in both_sides(ids)}
+    return [side for one in ids if (side := both.get((one, user_id))) is not None]
+
+
+def both_sides(ids: Sequence[uuid.UUID]) -> Iterator[Side]:
+    """Each conversation as both its people see it, one after the other."""
     members: dict[uuid.UUID, list[Member]] = {}
     rows = Member.objects.using(DATABASE).filter(conversation_id__in=ids).select_related("conversation")
     for member in rows:
         members.setdefault(member.conversation_id, []).append(member)
-    found = (_side(members[one], user_id) for one in ids if one in members)
-    return [side for side in found if side is not None]
-
-
-def _side(members: Sequence[Member], user_id: str) -> Side | None:
-    by_person = {member.user_id: member for member in members}
-    me = by_person.pop(user_id, None)
-    return None if me is None else Side(me.conversation, me, next(iter(by_person.values())))
+    lost = timelines.lost_ranges(place for place, (one, _) in members.items() if one.conversation.lost_seq)
+    for conversation_id, (one, other) in members.items():
+        side = Side(one.conversation, one, other, lost.get(conversation_id, ()))
+        yield from (side, _turned(side))
 
 
 def summary(side: Side) -> frames.ConversationView:
@@ -139,7 +148,7 @@ def summaries(sides: Sequence[Side]) -> list[frames.ConversationView]:
     """The same for many, in a constant number of queries."""
     last = _last_messages(sides)
     hidden = _hidden_last(sides)
-    return [side.view(last.get(side.conversation.id), hidden=side.conversation.id in hidden) for side in sides]
+    return [side.view(last.get(side.conversation.id), hidden=side.key in hidden) for side in sides]
 
 
 def _last_messages(sides: Sequence[Side]) -> dict[uuid.UUID, Message]:
@@ -160,24 +169,15 @@ def _at(places: Sequence[tuple[uuid.UUID, int]]) -> Iterable[Message]:
     return Message.objects.using(DATABASE).filter(condition)
 
 
-def _hidden_last(sides: Sequence[Side]) -> set[uuid.UUID]:
-    """Conversations whose last message this person deleted for themselves."""
+def _hidden_last(sides: Sequence[Side]) -> set[tuple[uuid.UUID, str]]:
+    """Conversations whose last message a person deleted for themselves, with that person."""
     if not sides:
         return set()
     last = {side.conversation.id: side.conversation.last_seq for side in sides}
     rows = HiddenMessage.objects.using(DATABASE).filter(
-        user_id=sides[0].me.user_id, conversation_id__in=last, seq__in=set(last.values())
+        conversation_id__in=last, seq__in=set(last.values()), user_id__in={side.me.user_id for side in sides}
     )
-    return {row.conversation_id for row in rows if last[row.conversation_id] == row.seq}
-
-
-def listed(user_id: str, *, page: int, page_size: int) -> tuple[list[frames.ConversationView], int]:
-    """One page of a person's conversations, newest activity first, and how many there are in all."""
-    mine = Member.objects.using(DATABASE).filter(user_id=user_id)
-    first = (page - 1) * page_size
-    newest = Conversation.objects.using(DATABASE).filter(members__user_id=user_id).order_by("-updated_at", "-id")
-    ids = list(newest.values_list("id", flat=True)[first : first + page_size])
-    return summaries(sides_of(user_id, ids)), mine.count()
+    return {(row.conversation_id, row.user_id) for row in rows if last[row.conversation_id] == row.seq}
 
 
 def set_active(conversation: Conversation, is_active: bool) -> list[Delivery]:
@@ -187,17 +187,25 @@ def set_active(conversation: Conversation, is_active: bool) -> list[Delivery]:
     conversation.is_active = is_active
     conversation.change_seq += 1
     conversation.save(using=DATABASE, update_fields=["is_active", "change_seq"])
-    sides = [for_member(str(conversation.id), user_id) for user_id in people_of(conversation)]
+    feed.note_change(conversation, is_shut=not is_active)
+    sides = [for_member(str(conversation.id), user_id) for user_id in conversation.people]
     return [updated(side) for side in sides]
-
-
-def people_of(conversation: Conversation) -> tuple[str, str]:
-    return conversation.participant1_id, conversation.participant2_id
 
 
 def updated(side: Side) -> Delivery:
     """The conversation as it now stands, for this person's own screens."""
-    frame = frames.ConversationUpdated(conversation_id=str(side.conversation.id), conversation=summary(side))
+    return _updated(side, summary(side))
+
+
+def both_updated(ids: Sequence[uuid.UUID]) -> list[Delivery]:
+    """The same for both people of each, where the last message is a new one."""
+    sides = list(both_sides(ids))
+    last = _last_messages(sides[::2])
+    return [_updated(side, side.view(last.get(side.conversation.id))) for side in sides]
+
+
+def _updated(side: Side, view: frames.ConversationView) -> Delivery:
+    frame = frames.ConversationUpdated(conversation_id=str(side.conversation.id), conversation=view)
     return Delivery((side.me.user_id,), frames.encode(frame).decode(), str(side.conversation.id))
 
 
@@ -205,6 +213,7 @@ def bump(conversation: Conversation) -> int:
     """One more change that both may see; the number it has. In the writer's transaction."""
     conversation.change_seq += 1
     conversation.save(using=DATABASE, update_fields=["change_seq"])
+    feed.note_change(conversation)
     return conversation.change_seq
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from doran.chat import statements as sql
+from doran.chat import timelines
 from doran.chat.models import HiddenMessage, Message, MessageChange
 from doran.chat.sight import Sight
 from doran.chat.views import MESSAGE_FIELDS, message_columns, message_view
@@ -23,6 +25,8 @@ def between(seen: Sight, *, low: int, high: int) -> list[MessageView]:
         " WHERE conversation_id = %s AND seq BETWEEN %s AND %s ORDER BY seq",
         [seen.conversation_id.replace("-", ""), low, high],
     )
+    if seen.lost and len(rows) <= high - low:
+        rows = sorted([*rows, *timelines.between(seen.lost, low=low, high=high)], key=_seq)
     return as_seen(seen, rows)
 
 
@@ -40,6 +44,8 @@ def page(seen: Sight, *, number: int, size: int) -> list[MessageView]:
 def changed(seen: Sight, *, since: int, limit: int) -> list[Any]:
     """Rows whose last change came after `since`, in change order: those sent since, and those changed."""
     rows = [*_sent_after(seen, since, limit), *_changed_after(seen, since, limit)]
+    if seen.lost:
+        rows += timelines.changed(seen.lost, since=since, until=seen.change_seq, limit=limit)
     return sorted(rows, key=_change_seq)[:limit]
 
 
@@ -76,9 +82,8 @@ def _rows(statement: str, values: list[Any]) -> list[Any]:
     return list(cursor.fetchall())
 
 
-def _change_seq(row: Sequence[Any]) -> int:
-    number: int = row[MESSAGE_FIELDS.index("change_seq")]
-    return number
+_seq = itemgetter(MESSAGE_FIELDS.index("seq"))
+_change_seq = itemgetter(MESSAGE_FIELDS.index("change_seq"))
 
 
 def as_seen(seen: Sight, rows: Sequence[Sequence[Any]]) -> list[MessageView]:

@@ -6,16 +6,16 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from doran.chat import conversations, history, members, messages, receipts, sight, sync
+from doran.chat import conversations, history, listing, members, messages, people, receipts, sight, sync
 from doran.chat.conversations import Side
 from doran.chat.members import StateChange
 from doran.chat.people import Asker
 from doran.chat.receipts import Status
+from doran.chat.screens import Shown
 from doran.chat.shop import shop
 from doran.chat.sight import Sight
 from doran.contracts.errors import Problem, invalid
 from doran.contracts.frames import ChangesPage, ConversationView, MessageType, MessageView, ReceiptView, SyncAnswer
-from doran.kernel.auth import bearer
 from doran.kernel.http import Answer, Api, Json, Page, PageQuery, Query, offers, route
 
 SHOWN_AT_FIRST = 20
@@ -72,12 +72,26 @@ class Known(msgspec.Struct, forbid_unknown_fields=True):
     state_since: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
 
 
+class TellScreens(msgspec.Struct, forbid_unknown_fields=True):
+    """A frame for the open screens of these people; with a `conversation_id` also for that conversation's own.
+
+    No `user_ids` at all (null): for everybody who is connected.
+    """
+
+    user_ids: (
+        Annotated[tuple[Annotated[str, msgspec.Meta(max_length=255)], ...], msgspec.Meta(min_length=1, max_length=10)]
+        | None
+    )
+    frame: Shown
+    conversation_id: str | None = None
+
+
 class Conversations(Api):
     @offers({201: ConversationView, 200: ConversationView}, problems=("person_unavailable", "sender_mismatch"))
     def post(self, parsed_body: Json[StartConversation]) -> Answer:
         """Start a conversation with somebody, or find the one there is."""
         caller = self.principal
-        asker = Asker(caller.user_id, caller.issuer, bearer(self.request.META.get("HTTP_AUTHORIZATION")))
+        asker = Asker(caller.user_id, caller.issuer)
         view, is_new = conversations.between(asker=asker, other=_other(parsed_body, caller.user_id))
         return self.answer(view, status=201 if is_new else 200)
 
@@ -97,21 +111,27 @@ def _other(body: StartConversation, caller: str) -> str:
     return named[0]
 
 
-class OneConversation(Api):
-    @offers()
+class _Reading(Api):
+    """What a service may read as well: it sees what the person would for whom it asks."""
+
+    def _reader(self) -> str:
+        if self.service is not None:
+            people.require_active(self.principal.user_id)
+        return self.principal.user_id
+
+
+class OneConversation(_Reading):
+    @offers(scope="conversations.read")
     def get(self) -> ConversationView:
         """One conversation with its newest messages, oldest first."""
-        return _detail(self._side())
+        return _detail(conversations.for_member(self.kwargs["conversation_id"], self._reader()))
 
     @offers()
     def patch(self, parsed_body: Json[StateChange]) -> ConversationView:
         """Change one's own side: mute, archive, pin, hide, mark unread, draft."""
         conversation_id, user_id = self.kwargs["conversation_id"], self.principal.user_id
         shop().writer.run(lambda: members.change(conversation_id=conversation_id, user_id=user_id, wanted=parsed_body))
-        return _detail(self._side())
-
-    def _side(self) -> Side:
-        return conversations.for_member(self.kwargs["conversation_id"], self.principal.user_id)
+        return _detail(conversations.for_member(conversation_id, user_id))
 
 
 def _detail(side: Side) -> ConversationView:
@@ -126,15 +146,15 @@ class ConversationsOfPerson(Api):
         me = self.principal.user_id
         if self.kwargs["user_id"] not in ("me", me):
             raise Problem("not_found")
-        found, count = conversations.listed(me, page=parsed_query.page, page_size=parsed_query.page_size)
+        found, count = listing.listed(me, page=parsed_query.page, page_size=parsed_query.page_size)
         return self.page(found, count=count, **_neighbours(parsed_query, count))
 
 
-class Messages(Api):
-    @offers()
+class Messages(_Reading):
+    @offers(scope="conversations.read")
     def get(self, parsed_query: Query[MessagesQuery]) -> Page[MessageView]:
         """Messages, newest first: by page number, or before or after a seq."""
-        seen = sight.sight(self.kwargs["conversation_id"], self.principal.user_id)
+        seen = sight.sight(self.kwargs["conversation_id"], self._reader())
         if parsed_query.before_seq is not None or parsed_query.after_seq is not None:
             return self._beside(seen, parsed_query)
         found = history.page(seen, number=parsed_query.page, size=parsed_query.page_size)
@@ -195,7 +215,12 @@ class SendMessage(Api):
         return key or body.client_message_id
 
 
-class OneMessage(Api):
+class OneMessage(_Reading):
+    @offers(scope="conversations.read")
+    def get(self) -> MessageView:
+        """One message, as it now stands; a tombstone where it was deleted."""
+        return messages.seen(message_id=self.kwargs["message_id"], user_id=self._reader())
+
     @offers(problems=("not_author", "too_late", "message_deleted", "recipient_unavailable"))
     def patch(self, parsed_body: Json[EditedMessage]) -> MessageView:
         """Edit a message of one's own."""
@@ -246,11 +271,11 @@ class DeliveredMessage(_Marking):
         return self._mark(parsed_body.user_id)
 
 
-class Changes(Api):
-    @offers()
+class Changes(_Reading):
+    @offers(scope="conversations.read")
     def get(self, parsed_query: Query[ChangesQuery]) -> ChangesPage:
         """What changed in a conversation after a mark, each row in its final state."""
-        seen = sight.sight(self.kwargs["conversation_id"], self.principal.user_id)
+        seen = sight.sight(self.kwargs["conversation_id"], self._reader())
         return sync.changes(seen, since=parsed_query.since)
 
 
@@ -266,6 +291,17 @@ class Sync(Api):
         )
 
 
+class Screens(Api):
+    @offers(status=204, scope="screens.tell")
+    def post(self, parsed_body: Json[TellScreens]) -> None:
+        """Show a frame on people's open screens. For services only; it is a hint, and nothing of it is kept."""
+        if self.service is None:
+            raise Problem("insufficient_scope")
+        if parsed_body.user_ids is None:
+            return shop().screens.show_everybody(parsed_body.frame)
+        shop().screens.show(parsed_body.user_ids, parsed_body.frame, parsed_body.conversation_id)
+
+
 ROUTES = (
     route("api/chat/conversations/", Conversations),
     route("api/chat/conversations/<id:conversation_id>/", OneConversation),
@@ -277,4 +313,5 @@ ROUTES = (
     route("api/chat/messages/<id:message_id>/read/", ReadMessage),
     route("api/chat/messages/<id:message_id>/delivered/", DeliveredMessage),
     route("api/chat/sync/", Sync),
+    route("api/chat/screens/", Screens),
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from doran.chat import conversations, people
+from doran.chat import conversations, feed, people
 from doran.chat.conversations import Side
 from doran.chat.models import Member
 from doran.chat.writer import DATABASE, Outcome
@@ -39,6 +39,7 @@ def change(*, conversation_id: str, user_id: str, wanted: StateChange) -> Outcom
     new = {name: value for name, value in _values(side, wanted) if getattr(side.me, name) != value}
     if new:
         _save(side.me, new)
+        feed.note_state(conversation_id, side.conversation, user_id, side.me.state_seq)
     return Outcome(conversations.summary(side), deliveries=[conversations.updated(side)] if new else ())
 
 

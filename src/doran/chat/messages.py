@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 import msgspec
+from django.db import transaction
 
 from doran.chat import content as texts
-from doran.chat import conversations, people
+from doran.chat import conversations, counters, feed, people, storing, timelines
 from doran.chat.conversations import Side
 from doran.chat.models import CLIENT_MESSAGE_ID_LENGTH, HiddenMessage, Message, MessageChange, Outbox
 from doran.chat.shop import shop
@@ -24,7 +26,7 @@ from doran.contracts.errors import Problem, invalid
 from doran.kernel import clock, faults, telemetry
 from doran.realtime.hub import Delivery
 
-__all__ = ["Sent", "delete", "edit", "find", "send", "send_and_wait"]
+__all__ = ["Sent", "delete", "edit", "find", "seen", "send", "send_and_wait", "store"]
 
 
 # -- send ------------------------------------------------------------------------------------------
@@ -46,21 +48,10 @@ def send(
     The result is a `Sent`. `but` is the socket it came from, which is answered and not echoed to.
     Raises `Problem` for what can be seen without the database.
     """
-    store = shop()
-    _count(sender_id)
-    content = texts.checked(text, limit=store.config.content_limit)
-    _check_type(message_type)
-    _check_client_message_id(client_message_id)
-    conversations.parse_id(conversation_id)
-    _check_answered(reply_to)
-    key = store.digest_key
-    digest = None if client_message_id is None else texts.digest(key, content, message_type, reply_to)
-    draft = Draft(
-        conversation_id, sender_id, content, message_type, client_message_id, reply_to, digest,
-        telemetry.trace_id(), but, reply,
-    )  # fmt: skip
+    shop().sends.check(sender_id)
+    draft = _draft(conversation_id, sender_id, text, message_type, client_message_id, reply_to, but, reply)
     faults.hit("send.received")
-    store.writer.submit(draft)
+    shop().writer.submit(draft)
 
 
 def send_and_wait(**what: object) -> Sent:
@@ -69,12 +60,45 @@ def send_and_wait(**what: object) -> Sent:
     return sent
 
 
-def _count(sender_id: str) -> None:
-    try:
-        shop().sends.check(sender_id)
-    except Problem:
-        telemetry.rate_limited("sends_per_second")
-        raise
+def store(
+    *, conversation_id: str, sender_id: str, text: str, client_message_id: str, reply_to: str | None = None
+) -> None:
+    """A message that an event brings, stored together with the mark that the event was handled.
+
+    In the writer's transaction. Shown when that commits. Raises `Problem`, as a send is refused.
+    """
+    draft = _draft(conversation_id, sender_id, text, "text", client_message_id, reply_to, 0, _nobody_waits)
+    counters.forget()  # what this transaction has done so far is not in them
+    [outcome] = storing.store([draft], careful=True)
+    if outcome.refusal is not None:
+        raise outcome.refusal
+    if outcome.result.is_new:
+        shop().show(outcome.deliveries)
+        sent: Sent = outcome.result
+        follow = partial(shop().follow, sent.conversation_id, sent.sender_id, sent.recipient_id)
+        transaction.on_commit(follow, using=DATABASE)
+
+
+def _nobody_waits(outcome: Outcome) -> None:
+    """For the answer: who brought the event hears of it by the commit."""
+
+
+def _draft(
+    conversation_id: str, sender_id: str, text: str, message_type: frames.MessageType,
+    client_message_id: str | None, reply_to: str | None, but: int, reply: Reply,
+) -> Draft:  # fmt: skip
+    """Checked as far as it can be without the database."""
+    content = texts.checked(text, limit=shop().config.content_limit)
+    _check_type(message_type)
+    _check_client_message_id(client_message_id)
+    conversations.parse_id(conversation_id)
+    _check_answered(reply_to)
+    key = shop().digest_key
+    digest = None if client_message_id is None else texts.digest(key, content, message_type, reply_to)
+    return Draft(
+        conversation_id, sender_id, content, message_type, client_message_id, reply_to, digest,
+        telemetry.trace_id(), but, reply,
+    )  # fmt: skip
 
 
 def _check_type(message_type: str) -> None:
@@ -159,6 +183,7 @@ def _hide(message: Message, side: Side) -> Outcome:
         return Outcome(view)
     row.state_seq = people.next_state_seq(side.me.user_id)
     row.save(using=DATABASE, update_fields=["state_seq"])
+    feed.note_state(str(message.conversation_id), side.conversation, side.me.user_id, row.state_seq)
     frame = frames.MessageDeleted(str(message.conversation_id), msgspec.Raw(frames.encode(view)))
     mine = Delivery((side.me.user_id,), frames.encode(frame).decode(), str(message.conversation_id))
     return Outcome(view, deliveries=[mine])
@@ -213,14 +238,25 @@ def _require_in_time(message: Message, seconds: float) -> None:
 # -- read --------------------------------------------------------------------------------------------
 
 
+def seen(*, message_id: str, user_id: str) -> frames.MessageView:
+    """A message as this person sees it. What is not theirs is not found."""
+    message, _ = find(message_id, user_id)
+    return one_message(message, hidden=user_id in _hidden_from(message))
+
+
 def find(message_id: str, user_id: str, *, lock: bool = False) -> tuple[Message, Side]:
     """A message of a conversation of mine, and my side of it. What is not mine is not found."""
-    message = Message.objects.using(DATABASE).filter(id=conversations.parse_id(message_id)).first()
-    if message is None:
-        raise Problem("not_found")
+    message = _found(message_id)
     side = conversations.for_member(str(message.conversation_id), user_id, lock=lock)
     if message.seq < side.me.hidden_before_seq:
         raise Problem("not_found")
-    if lock:
-        message.refresh_from_db(using=DATABASE)
-    return message, side
+    return _found(message_id) if lock else message, side
+
+
+def _found(message_id: str) -> Message:
+    """What stands under this id, also where a restore left nothing but a tombstone."""
+    parsed = conversations.parse_id(message_id)
+    message = Message.objects.using(DATABASE).filter(id=parsed).first() or timelines.tombstone(parsed)
+    if message is None:
+        raise Problem("not_found")
+    return message

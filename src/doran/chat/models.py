@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 
-from doran.kernel.inbox import AbstractDeadLetter, AbstractInbox
-from doran.kernel.outbox import AbstractOutbox
+from doran.kernel.dead_letters import AbstractDeadLetter
+from doran.kernel.inbox import AbstractInbox
+from doran.kernel.keysets import AbstractKeySet
+from doran.kernel.outbox import AbstractOutbox, AbstractOutboxLease
 
 USER_ID_LENGTH = 255
 CLIENT_MESSAGE_ID_LENGTH = 64
@@ -30,7 +33,9 @@ class Conversation(models.Model):
 
     `pair_key` makes the unordered pair unique; `last_seq` numbers messages; `change_seq` numbers
     changes of any kind that both may see; `is_active` says whether anything can be sent;
-    `bucket` is the virtual shard, so that a send is always one shard's transaction.
+    `bucket` is the virtual shard, so that a send is always one shard's transaction. After a restore
+    `lost_seq` is the last position that a lost timeline may have used, and no mark of a change
+    below `reset_before` counts any more (docs/adr/0014-timelines.md).
     """
 
     id = models.UUIDField(primary_key=True)
@@ -42,7 +47,13 @@ class Conversation(models.Model):
     is_active = models.BooleanField(default=True)
     last_seq = models.BigIntegerField(default=0)
     change_seq = models.BigIntegerField(default=0)
+    lost_seq = models.BigIntegerField(default=0)
+    reset_before = models.BigIntegerField(default=0)
     bucket = models.PositiveSmallIntegerField()
+
+    @property
+    def people(self) -> tuple[str, str]:
+        return self.participant1_id, self.participant2_id
 
 
 class Member(models.Model):
@@ -125,6 +136,24 @@ class MessageChange(models.Model):
         constraints = [models.UniqueConstraint(fields=["conversation", "change_seq"], name="message_change_once")]
 
 
+class LostRange(models.Model):
+    """Positions that a lost timeline may have used: nothing of it is issued again, and nothing stands there.
+
+    To everybody each is a tombstone that nobody sent. Their ids and changes count up from `id` and
+    `change_seq`; the last 32 bits of `id` are zero.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+", db_index=False)
+    first_seq = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    change_seq = models.BigIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["conversation", "first_seq"], name="lost_range_once")]
+
+
 class HiddenMessage(models.Model):
     """A message one person deleted for themselves: to them a tombstone, to the other untouched."""
 
@@ -185,8 +214,35 @@ class EndedSession(models.Model):
     ended_at = models.DateTimeField(db_index=True)
 
 
-class Outbox(AbstractOutbox):
-    pass
+class LastCommit(models.Model):
+    """How far a writer has got: the number of its last transaction, by which it knows whether that took place."""
+
+    writer_id = models.UUIDField(primary_key=True)
+    number = models.BigIntegerField()
+    at = models.DateTimeField()
+
+
+class Node(models.Model):
+    """A chat process that commits, where several share this database. It renews its row while it lives.
+
+    `is_missed`: it has not for a while, and another has taken over what it had still to say.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    renewed_at = models.DateTimeField(db_default=Now())
+    is_missed = models.BooleanField(default=False)
+
+
+class Feed(models.Model):
+    """What one commit moved, for the processes that did not hear of it: conversations and numbers, no words.
+
+    A node's numbers have no hole and commit in their order.
+    """
+
+    pk = models.CompositePrimaryKey("node", "number")
+    node = models.BigIntegerField()
+    number = models.BigIntegerField()
+    steps = models.BinaryField()
 
 
 class Inbox(AbstractInbox):
@@ -194,4 +250,16 @@ class Inbox(AbstractInbox):
 
 
 class DeadLetter(AbstractDeadLetter):
+    pass
+
+
+class OutboxLease(AbstractOutboxLease):
+    pass
+
+
+class Outbox(AbstractOutbox):
+    DEAD_LETTERS, LEASES = DeadLetter, OutboxLease
+
+
+class KeySet(AbstractKeySet):
     pass

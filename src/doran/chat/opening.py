@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from doran.chat.history import newest
 from doran.chat.sight import sight
+from doran.chat.views import lost_view
 from doran.contracts import frames
 from doran.realtime.connection import History
 
@@ -25,5 +26,6 @@ def history(conversation_id: str, user_id: str) -> History:
         change_seq=seen.change_seq,
         peer=seen.peer,
         me=seen.me,
+        lost=lost_view(seen.lost),
     )
-    return History(frames.encode(frame).decode(), seen.change_seq)
+    return History(frames.encode(frame).decode(), seen.change_seq, seen.last_seq)

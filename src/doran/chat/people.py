@@ -15,11 +15,10 @@ from doran.kernel import auth, clock
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Whose request this is. Core is asked with the asker's own token, so with their own rights."""
+    """Whose request this is."""
 
     user_id: str
     issuer: str
-    token: str
 
 
 def require(user_id: str, *, asker: Asker) -> None:
@@ -33,6 +32,13 @@ def require(user_id: str, *, asker: Asker) -> None:
         known = shop().writer.run(lambda: learn(user_id))
     if known is None or not known.is_active:
         raise Problem("person_unavailable")
+
+
+def require_active(user_id: str) -> None:
+    """Raise 404 `not_found` unless this is a person who may act now."""
+    known = find(user_id)
+    if known is None or not known.is_active:
+        raise Problem("not_found")
 
 
 def find(user_id: str) -> Person | None:
@@ -50,6 +56,11 @@ def learn(user_id: str, **facts: object) -> Person:
     return person
 
 
+def hold(*user_ids: str) -> None:
+    """Nobody else decides until the commit whether these people may talk. In the writer's transaction."""
+    list(Person.objects.using(DATABASE).select_for_update().filter(user_id__in=user_ids).order_by("user_id"))
+
+
 def may_talk(one: str, other: str) -> bool:
     """Neither blocks the other, and both are there."""
     blocked = Block.objects.using(DATABASE).filter(
@@ -57,6 +68,12 @@ def may_talk(one: str, other: str) -> bool:
     )
     gone = Person.objects.using(DATABASE).filter(user_id__in=(one, other), is_active=False)
     return not blocked.exists() and not gone.exists()
+
+
+def are_bots(*user_ids: str) -> bool:
+    """Whether no human is among them."""
+    rows = Person.objects.using(DATABASE).filter(user_id__in=user_ids, kind="bot")
+    return len(set(rows.values_list("user_id", flat=True))) == len(user_ids)
 
 
 def next_state_seq(user_id: str) -> int:
@@ -80,6 +97,6 @@ def conversations_of(user_id: str) -> list[Conversation]:
 def _exists(user_id: str, asker: Asker) -> bool:
     """Core is asked for ids it could have made; all others can only be foreign."""
     if auth.is_own_id(user_id):
-        return shop().core_knows(user_id, asker.token)
+        return shop().core_knows(user_id)
     config = shop().config
     return bool(config.foreign_people and asker.issuer == config.foreign_issuer and auth.may_be_foreign(user_id))

@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from django.db.models import Q
 
-from doran.chat import conversations, people
+from doran.chat import conversations, feed, people, timelines
 from doran.chat import statements as sql
 from doran.chat.counters import Counter, MarksRow, held
 from doran.chat.models import Conversation, DeliveryReceipt, Member, Message, Outbox
 from doran.chat.shop import shop
+from doran.chat.views import unread_count
 from doran.chat.writer import DATABASE, Outcome, Reply, wait_for
 from doran.contracts import events, frames
 from doran.contracts.errors import Problem, invalid
@@ -85,6 +86,7 @@ class _Moved:
     marks: MarksRow
     reached: dict[Status, int] = field(default_factory=dict)
     ended_unread: bool = False
+    change_seq: int = 0
 
     @property
     def is_shown(self) -> bool:
@@ -100,6 +102,7 @@ class _Batch:
         self._claims = claims
         self._messages = _places_of(claim.message_id for claim in claims if claim.message_id is not None)
         self._counters = held(filter(None, map(self._conversation, claims)))
+        self._stood = feed.standing(self._counters)
         self._moved: dict[Place, _Moved] = {}
 
     def stored(self) -> list[Outcome]:
@@ -163,7 +166,12 @@ class _Batch:
             status=claim.status,
             up_to_seq=marks.read if claim.status == "read" else marks.delivered,
             timestamp=clock.rfc3339(self._now),
-            unread_count=counter.last_seq - max(marks.read, marks.hidden_before - 1),
+            unread_count=unread_count(
+                counter.last_seq,
+                read=marks.read,
+                hidden_before=marks.hidden_before,
+                lost=timelines.lost_of(counter.db_id) if marks.read < counter.lost_seq else (),
+            ),
         )
 
     # -- into the tables -------------------------------------------------------------------------
@@ -172,38 +180,41 @@ class _Batch:
         shown = {place: moved for place, moved in self._moved.items() if moved.is_shown}
         for moved in shown.values():
             moved.counter.change_seq += 1
+            moved.change_seq = moved.counter.change_seq
             moved.marks.shown_delivered, moved.marks.shown_read = moved.marks.delivered, moved.marks.read
         self._write_marks()
         self._write_changes(shown.values())
+        feed.note_moves(self._stood, self._counters)
         told = self._write_receipts(shown)
         private = [place for place, moved in self._moved.items() if moved.ended_unread or place not in shown]
         return told + [one for place in private for one in self._write_private(place)]
 
     def _write_marks(self) -> None:
         rows = [
-            (one.delivered, one.read, one.shown_delivered, one.shown_read, one.marked_unread, moved.counter.db_id, user)
-            for (_, user), moved in self._moved.items()
+            (one.delivered, one.read, one.shown_delivered, one.shown_read, one.marked_unread, one.db_id)
+            for moved in self._moved.values()
             for one in (moved.marks,)
         ]
-        sql.cursor().executemany(sql.update(Member, MARKS, where=("conversation", "user_id")), rows)
+        sql.update_many(Member, MARKS, rows, where=("id",))
 
     def _write_changes(self, shown: Iterable[_Moved]) -> None:
         rows = {moved.counter.db_id: moved.counter.change_seq for moved in shown}
-        statement = sql.update(Conversation, ("change_seq",), where=("id",))
-        sql.cursor().executemany(statement, [(change_seq, db_id) for db_id, change_seq in rows.items()])
+        changes = [(change_seq, db_id) for db_id, change_seq in rows.items()]
+        sql.update_many(Conversation, ("change_seq",), changes, where=("id",))
 
     def _write_receipts(self, shown: dict[Place, _Moved]) -> list[Delivery]:
         """A receipt row, an event and a frame for each mark that moved."""
         reached = [(place, status, seq) for place, moved in shown.items() for status, seq in _telling(moved.reached)]
-        ids = _message_ids({(place[0], seq) for place, _, seq in reached if seq > 0})
-        rows = [(ids[place[0], seq], place, status) for place, status, seq in reached if (place[0], seq) in ids]
+        wanted = {(place[0], seq) for place, _, seq in reached if seq > 0}
+        there = _message_ids(wanted)
+        rows = [(there[place[0], seq], place, status) for place, status, seq in reached if (place[0], seq) in there]
         self._save_receipts([(message_id, place[1], status) for message_id, place, status in rows])
+        ids = there | timelines.ids_at(wanted - there.keys())
         self._say([
             (status, place, seq, ids[place[0], seq]) for place, status, seq in reached if (place[0], seq) in ids
         ])  # fmt: skip
         return [
-            self._told(status, place, seq, ids.get((place[0], seq)), shown[place].counter)
-            for place, status, seq in reached
+            self._told(status, place, seq, ids.get((place[0], seq)), shown[place]) for place, status, seq in reached
         ]
 
     def _save_receipts(self, rows: list[tuple[uuid.UUID, str, Status]]) -> None:
@@ -229,22 +240,23 @@ class _Batch:
             kind = events.MessageRead if status == "read" else events.MessageDelivered
             Outbox.add(kind(conversation_id, user_id, seq, str(message_id), clock.rfc3339(self._now)))
 
-    def _told(self, status: Status, place: Place, seq: int, message_id: uuid.UUID | None, counter: Counter) -> Delivery:
+    def _told(self, status: Status, place: Place, seq: int, message_id: uuid.UUID | None, moved: _Moved) -> Delivery:
         kind = frames.MessageRead if status == "read" else frames.MessageDelivered
         shown_id = None if message_id is None else str(message_id)
         frame = kind(place[0], place[1], seq, shown_id, clock.rfc3339(self._now))
-        return Delivery(counter.people, frames.encode(frame).decode(), place[0])
+        return Delivery(moved.counter.people, frames.encode(frame).decode(), place[0], moved.change_seq)
 
     def _write_private(self, place: Place) -> list[Delivery]:
         """What only the person's own devices may know moves only the person's own counter."""
         conversation_id, user_id = place
         mine = Member.objects.using(DATABASE).filter(conversation_id=conversation_id, user_id=user_id)
-        mine.update(state_seq=people.next_state_seq(user_id))
-        moved = self._moved[place]
+        state_seq, moved = people.next_state_seq(user_id), self._moved[place]
+        mine.update(state_seq=state_seq)
+        feed.note_state(conversation_id, moved.counter, user_id, state_seq)
         told = [conversations.updated(conversations.for_member(conversation_id, user_id))] if moved.ended_unread else []
         if moved.reached and not moved.is_shown:
             told += [
-                self._told(status, place, seq, None, moved.counter)._replace(user_ids=(user_id,))
+                self._told(status, place, seq, None, moved)._replace(user_ids=(user_id,))
                 for status, seq in _telling(moved.reached)
             ]
         return told
@@ -262,7 +274,9 @@ def _places_of(message_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
     if not wanted:
         return {}
     rows = Message.objects.using(DATABASE).filter(id__in=wanted).values_list("id", "conversation_id", "seq")
-    return {str(one): (str(conversation_id), seq) for one, conversation_id, seq in rows}
+    found = {str(one): (str(conversation_id), seq) for one, conversation_id, seq in rows}
+    lost = (timelines.tombstone(uuid.UUID(one)) for one in wanted - found.keys())
+    return found | {str(one.id): (str(one.conversation_id), one.seq) for one in lost if one is not None}
 
 
 def _message_ids(places: set[tuple[str, int]]) -> dict[tuple[str, int], uuid.UUID]:

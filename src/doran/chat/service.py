@@ -4,75 +4,88 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from itertools import permutations
 from typing import Any
 
+import msgspec
 from django.db import transaction
 
-from doran.chat import opening, receipts, storing
+from doran.chat import counters, opening, receipts, storing
 from doran.chat.delivery import Delivering, Unheard
 from doran.chat.models import DeadLetter, EndedSession, Inbox, Outbox
+from doran.chat.patience import Patience
 from doran.chat.reading import Readers
 from doran.chat.receipts import Claim
+from doran.chat.screens import Screens
+from doran.chat.sharing import Alone, Sharing, Together
 from doran.chat.shop import Shop, identity, open_shop
 from doran.chat.socket import Frames
 from doran.chat.statements import keep_pages_for_writing
 from doran.chat.storing import Draft
 from doran.chat.subscribers import SUBSCRIPTIONS
 from doran.chat.typing import TypingSigns
-from doran.chat.writer import DATABASE, Outcome, Reply, Writer
+from doran.chat.writer import DATABASE, Job, Outcome, Reply, Writer
 from doran.contracts.errors import Problem
 from doran.kernel import auth, clock, telemetry
 from doran.kernel.auth import Principal
 from doran.kernel.bus import Bus
 from doran.kernel.config import Config
 from doran.kernel.inbox import Consumer
-from doran.kernel.limits import Limiter
+from doran.kernel.limits import Limiter, limiter
 from doran.kernel.outbox import Relay
-from doran.realtime.connection import Connection, Gateway, History
-from doran.realtime.fanout.memory import MemoryFanout
+from doran.realtime.connection import RESTARTING, Connection, Gateway, History
+from doran.realtime.fanout import Batch, Step
 from doran.realtime.hub import Delivery, Hub
-from doran.realtime.presence.memory import MemoryPresence
 from doran.realtime.transport import asgi
 
 log = logging.getLogger(__name__)
 
+SESSION = "session"
 SWEEP_SECONDS = 1.0
+COME_BACKS_PER_SECOND = 500
 
 
 class ChatService:
     """Everything of chat that lives as long as the process. Made and started on the event loop."""
 
-    def __init__(self, config: Config, *, bus: Bus, core_knows: Callable[[str, str], bool]) -> None:
+    def __init__(self, config: Config, *, bus: Bus, is_one_of_many: bool, core_knows: Callable[[str], bool]) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._core_knows = core_knows
         self.hub = Hub(sockets_per_person=config.sockets_per_person)
-        self.fanout = MemoryFanout(self.hub)
-        self.presence = MemoryPresence(self.hub)
+        self.sharing = self._sharing()
+        self.presence = self.sharing.presence
         self.readers = Readers(config.readers)
-        self._signs = TypingSigns(self.fanout, seconds=config.typing_seconds)
+        self._signs = TypingSigns(self.hub, self.sharing.hints, seconds=config.typing_seconds)
+        self._screens = Screens(self.hub, self.sharing.hints)
+        self.sharing.hints.listen(SESSION, self._hear_of_session)
         self.writer = Writer(
             stores={Draft: storing.store, Claim: receipts.store},
             tell=self._tell,
             loop=self._loop,
             begin=keep_pages_for_writing,
+            forget=counters.forget,
             after_commit=lambda: self.relay.wake(),
+            patience=Patience(config.database_patience),
+            account=self.sharing.account,
             batch=config.batch,
             limit=config.writer_queue,
         )
         self.unheard = Unheard(writer=self.writer, readers=self.readers.pool, seconds=config.undelivered_seconds)
-        self._delivering = Delivering(self.fanout, self._signs, self.unheard)
-        self.relay = Relay(Outbox, bus, run_in_transaction=self.writer.run, linger=0.05)
+        self._delivering = Delivering(self.sharing.fanout, self._signs, self.unheard)
+        apart = partial(self.writer.run, apart=True)
+        self.relay = Relay(Outbox, bus, run_in_transaction=apart, shared=is_one_of_many, linger=0.05)
         self.consumer = Consumer("chat", SUBSCRIPTIONS, Inbox, DeadLetter, run_in_transaction=self._heard)
-        self.consumer.attach(bus)
         self.gateway: Gateway | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._settling: asyncio.Future[None] | None = None
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -82,21 +95,34 @@ class ChatService:
             Shop(
                 config=self._config,
                 writer=self.writer,
+                shares=self.sharing.shares,
                 epoch=mine.epoch,
                 digest_key=bytes(mine.digest_key),
-                sends=Limiter(self._config.sends_per_second, burst=self._config.send_burst),
+                sends=self._sends(),
                 core_knows=self._core_knows,
                 show=self._show,
                 part=self._part,
                 end_session=self._end_session,
+                follow=self._follow,
+                screens=self._screens,
             )
         )
+        await self.sharing.start(mine.epoch)
         self.gateway = self._gateway(mine.epoch)
         self.writer.start()
         self.unheard.start()
         await self._hear_of_ended_sessions()
         self._sweeping = asyncio.ensure_future(self._sweep())
         telemetry.watch_writer_queue(lambda: self.writer.waiting)
+
+    def _sharing(self) -> Sharing:
+        if not self._config.many_chats:
+            return Alone(self.hub)
+        return Together(self._config, self.hub, shown=self._shown_here, missed=lambda: self.unheard.remember())
+
+    def _sends(self) -> Limiter:
+        config = self._config
+        return limiter("sends_per_second", config.sends_per_second, burst=config.send_burst, exact=False)
 
     def _gateway(self, epoch: str) -> Gateway:
         frames = Frames(readers=self.readers, signs=self._signs, presence=self.presence)
@@ -108,20 +134,35 @@ class ChatService:
             handlers=frames.handlers(),
             open_conversation=self._open_conversation,
             epoch=lambda: epoch,
+            settled=self._settled,
         )
 
     async def drain(self) -> None:
-        """Tell every socket to come back later, and let what was accepted be answered."""
+        """Tell every socket to come back, not all at one moment, and let what was accepted be answered."""
         if self.gateway is None:
             return
         self.gateway.is_draining = True
-        with suppress(Problem, TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(self.writer.run, _nothing), self._config.drain_seconds)
-        for connection in self.hub:
-            connection.end(1012)
         until = time.monotonic() + self._config.drain_seconds
+        window = min(self._config.drain_seconds / 2, len(self.hub) / COME_BACKS_PER_SECOND)
+        for connection in self.hub:
+            self._loop.call_later(window * random.random(), connection.end, RESTARTING)  # noqa: S311
         while len(self.hub) and time.monotonic() < until:
             await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._settled(), max(0.0, until - time.monotonic()))
+
+    async def _settled(self) -> None:
+        """Return when all that the writer has taken is answered. Who asks at the same moment waits together."""
+        if self._settling is None:
+            self._settling = asyncio.ensure_future(self._settle())
+        await asyncio.shield(self._settling)
+
+    async def _settle(self) -> None:
+        self._settling = None
+        answered: asyncio.Future[Outcome] = self._loop.create_future()
+        with suppress(Problem):
+            self.writer.submit(Job(Outcome, answered.set_result))
+            await answered
 
     async def stop(self) -> None:
         if self._sweeping is not None:
@@ -129,8 +170,9 @@ class ChatService:
             await asyncio.wait([self._sweeping])
         await self.unheard.stop()
         await asyncio.to_thread(self.writer.stop)
+        await self.sharing.stop()
         open_shop(None)
-        self.readers.close()
+        await asyncio.to_thread(self.readers.close)
 
     # -- sockets ---------------------------------------------------------------------------------
 
@@ -150,8 +192,15 @@ class ChatService:
         known = auth.remembered(token)
         return await self.readers(partial(auth.verify, token)) if known is None else known
 
-    def _tell(self, told: list[tuple[Reply, Outcome]], committed_at: float) -> None:
-        self._delivering.tell(told, committed_at)
+    def _tell(self, told: list[tuple[Reply, Outcome]], batch: Batch | None, committed_at: float) -> None:
+        self._delivering.tell(told, batch, committed_at)
+
+    def _shown_here(self, step: Step) -> None:
+        """What follows for this process from a commit of any."""
+        for author in step.authors:
+            self._signs.end(step.conversation_id, author)
+        if step.is_shut:
+            self._parted(step.conversation_id, step.people)
 
     def _heard(self, change: Callable[[], Any]) -> Any:
         """The change of an event, made by the writer."""
@@ -159,24 +208,40 @@ class ChatService:
 
     def _showing(self, change: Callable[[], Any]) -> Outcome:
         """What is shown of it comes in order with all that commits together."""
-        self._shown: list[Delivery] = []
-        return Outcome(change(), deliveries=self._shown)
+        self._to_show: list[Delivery] = []
+        return Outcome(change(), deliveries=self._to_show)
 
     def _show(self, deliveries: Sequence[Delivery]) -> None:
-        transaction.on_commit(partial(self._shown.extend, deliveries), using=DATABASE)
+        transaction.on_commit(partial(self._to_show.extend, deliveries), using=DATABASE)
 
-    def _part(self, conversation_id: str, both: tuple[str, str]) -> None:
+    def _follow(self, *message: str) -> None:
+        """What comes of a message that an event brought: conversation, author, recipient."""
+        is_alone = not self.sharing.shares
+        self._loop.call_soon_threadsafe(partial(self._delivering.follow, *message, is_alone=is_alone))
+
+    def _part(self, conversation_id: str, both: Sequence[str]) -> None:
         self._loop.call_soon_threadsafe(self._parted, conversation_id, both)
 
-    def _parted(self, conversation_id: str, both: tuple[str, str]) -> None:
-        for user_id, other in (both, both[::-1]):
+    def _parted(self, conversation_id: str, both: Sequence[str]) -> None:
+        for user_id, other in permutations(both, 2):
             self._signs.end(conversation_id, user_id)
             self.presence.hide(user_id, from_user_id=other)
 
     def _end_session(self, user_id: str, session_id: str | None) -> None:
         if session_id is not None:
             auth.ended.add(session_id)
-        self._loop.call_soon_threadsafe(self.fanout.end_session, user_id, session_id)
+        self._loop.call_soon_threadsafe(self._session_ended, user_id, session_id)
+
+    def _session_ended(self, user_id: str, session_id: str | None) -> None:
+        self.hub.end_session(user_id, session_id)
+        self.sharing.hints.say(SESSION, msgspec.msgpack.encode((user_id, session_id)))
+
+    def _hear_of_session(self, body: bytes) -> None:
+        """Another process heard that it ended; whoever does not hear it here finds it stored."""
+        user_id, session_id = msgspec.msgpack.decode(body, type=tuple[str, str | None])
+        if session_id is not None:
+            auth.ended.add(session_id)
+        self.hub.end_session(user_id, session_id)
 
     # -- what time does --------------------------------------------------------------------------
 
@@ -204,10 +269,6 @@ class ChatService:
         for session_id in await self.readers(_lately_ended):
             if not auth.ended.has(session_id):
                 auth.ended.add(session_id)
-
-
-def _nothing() -> None:
-    """Done after all that was accepted before it."""
 
 
 def _lately_ended() -> list[str]:

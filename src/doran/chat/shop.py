@@ -5,11 +5,11 @@ The server puts it in place at start (`open_shop`) and takes it away at the end;
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from doran.chat.models import Store
+from doran.chat.screens import Screens
 from doran.chat.writer import DATABASE, Writer
 from doran.kernel import clock
 from doran.kernel.config import Config
@@ -19,19 +19,24 @@ from doran.realtime.hub import Delivery
 
 @dataclass(slots=True)
 class Shop:
-    """`sends` limits one person's messages; `core_knows` asks core whether somebody exists;
-    `show` shows what an event changed, if it commits; `part` and `end_session` reach open sockets
-    from any thread: `part` ends what passes between two people who may not talk any more."""
+    """`shares`: other processes share the database, and are to be told of each commit; `sends` limits
+    one person's messages; `core_knows` asks core whether somebody exists; `show` shows what an event
+    changed, if it commits; `part` and `end_session` reach open sockets from any thread: `part` ends
+    what passes between two people who may not talk any more; `follow` does what comes of a message that an
+    event brought, by conversation, author and recipient. `screens` shows what another service asks for."""
 
     config: Config
     writer: Writer
+    shares: bool
     epoch: str
     digest_key: bytes
     sends: Limiter
-    core_knows: Callable[[str, str], bool]
+    core_knows: Callable[[str], bool]
     show: Callable[[Sequence[Delivery]], None]
     part: Callable[[str, tuple[str, str]], None]
     end_session: Callable[[str, str | None], None]
+    follow: Callable[[str, str, str], None]
+    screens: Screens
 
 
 _open: Shop | None = None
@@ -55,11 +60,3 @@ def identity(*, secret: bytes) -> Store:
         defaults={"epoch": clock.new_id().hex, "digest_key": secret, "created_at": clock.now()},
     )
     return store
-
-
-def new_timeline() -> str:
-    """Give the store another epoch: what devices know of the old one no longer counts. Returns it."""
-    epoch = clock.new_id().hex
-    if not Store.objects.using(DATABASE).update(epoch=epoch):
-        return identity(secret=secrets.token_bytes(32)).epoch
-    return epoch

@@ -17,7 +17,7 @@ from doran.chat.writer import Job, Outcome
 from doran.contracts import frames
 from doran.contracts.errors import Problem, invalid
 from doran.realtime.connection import Connection, Handler
-from doran.realtime.presence.memory import MemoryPresence
+from doran.realtime.presence import Presence
 
 PRESENCE_AT_ONCE = 100
 
@@ -25,7 +25,7 @@ PRESENCE_AT_ONCE = 100
 class Frames:
     """What frames mean in chat."""
 
-    def __init__(self, *, readers: Readers, signs: TypingSigns, presence: MemoryPresence) -> None:
+    def __init__(self, *, readers: Readers, signs: TypingSigns, presence: Presence) -> None:
         self._readers = readers
         self._signs = signs
         self._presence = presence

@@ -13,21 +13,24 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from doran.chat import conversations, feed, timelines
 from doran.chat import statements as sql
 from doran.chat.counters import Counter, held
-from doran.chat.models import Conversation, HiddenMessage, Member, Message, Outbox
+from doran.chat.models import Conversation, DeliveryReceipt, HiddenMessage, Member, Message, Outbox
 from doran.chat.views import message_columns, message_view
 from doran.chat.writer import DATABASE, Outcome, Reply
 from doran.contracts import events, frames
 from doran.contracts.errors import Problem, invalid
 from doran.kernel import clock, faults
+from doran.kernel.lanes import lane
 from doran.realtime.hub import Delivery
 
 MESSAGE_FIELDS = (
     "id", "conversation", "seq", "change_seq", "sender_id", "client_message_id", "sent_digest", "content",
     "message_type", "created_at", "updated_at", "edited_at", "is_deleted", "reply_to",
 )  # fmt: skip
-OUTBOX_FIELDS = ("event_id", "event_type", "schema_version", "key", "data", "timestamp", "trace_id", "attempts")
+OUTBOX_FIELDS = ("event_id", "event_type", "schema_version", "key", "data", "timestamp", "trace_id", "lane")
+RECEIPT_FIELDS = ("id", "message", "user_id", "status", "timestamp")
 AUTHORS_MARKS = ("last_delivered_seq", "last_read_seq", "shown_delivered_seq", "shown_read_seq", "marked_unread")
 
 
@@ -86,15 +89,21 @@ class _Batch:
         self._drafts = drafts
         self._known = known
         self._counters = held(draft.conversation_id for draft in drafts)
+        self._stood = feed.standing(self._counters)
         self._answerable = _answerable(drafts)
         self._messages: list[tuple[Any, ...]] = []
+        self._receipts: list[tuple[Any, ...]] = []
         self._outbox: list[tuple[Any, ...]] = []
         self._marks: list[tuple[Any, ...]] = []
+        self._leapt: list[Counter] = []
 
     def stored(self) -> list[Outcome]:
         outcomes = [self._placed(draft) for draft in self._drafts]
         if self._messages:
             self._write()
+        if self._leapt:
+            told = conversations.both_updated([sql.read_uuid(one.db_id) for one in self._leapt])
+            outcomes[-1].deliveries = (*outcomes[-1].deliveries, *told)
         return outcomes
 
     def _placed(self, draft: Draft) -> Outcome:
@@ -111,6 +120,9 @@ class _Batch:
         return self._appended(draft, counter)
 
     def _appended(self, draft: Draft, counter: Counter) -> Outcome:
+        if counter.lost_seq > counter.last_seq:
+            timelines.leap(counter)
+            self._leapt.append(counter)
         counter.last_seq += 1
         counter.change_seq += 1
         counter.moved = True
@@ -121,9 +133,12 @@ class _Batch:
             self._known[_once(draft)] = _Before(draft.digest, payload)
         recipient_id = counter.other(draft.sender_id)
         self._add_rows(draft, counter, message_id)
-        self._add_event(view, message_id, recipient_id, draft.trace_id)
+        self._add_created(view, message_id, recipient_id, draft.trace_id)
+        shown = [self._shown(draft, counter, payload)]
+        if counter.marks[draft.sender_id].advance_all(view.seq) < view.seq - 1:
+            shown.append(self._read_all_before(view, message_id, counter, draft.trace_id))
         sent = Sent(payload, True, draft.conversation_id, draft.sender_id, recipient_id, view.seq)
-        return Outcome(sent, deliveries=self._shown(draft, counter, view.id, payload))
+        return Outcome(sent, deliveries=shown)
 
     def _view(self, draft: Draft, counter: Counter, message_id: str) -> frames.MessageView:
         return frames.MessageView(
@@ -140,43 +155,50 @@ class _Batch:
             message_id, counter.db_id, seq, counter.change_seq, draft.sender_id, draft.client_message_id, draft.digest,
             draft.content, draft.message_type, now, now, None, False, reply_to,
         ))  # fmt: skip
-        self._marks.append((seq, seq, seq, seq, False, counter.db_id, draft.sender_id))
+        self._marks.append((seq, seq, seq, seq, False, counter.marks[draft.sender_id].db_id))
 
-    def _add_event(self, view: frames.MessageView, message_id: str, recipient_id: str, trace_id: str) -> None:
+    def _add_created(self, view: frames.MessageView, message_id: str, recipient_id: str, trace_id: str) -> None:
         """The event has the message's id: it is said once for each message."""
         event = events.MessageCreated(
             message_id=view.id, conversation_id=view.conversation_id, sender_id=view.sender_id,
             recipient_id=recipient_id, seq=view.seq, content=view.content, message_type=view.message_type,
-            created_at=view.created_at,
+            created_at=view.created_at, client_message_id=view.client_message_id,
         )  # fmt: skip
-        data = events.encode(event).decode()
-        self._outbox.append(
-            (message_id, event.NAME, event.VERSION, view.conversation_id, data, self._db_now, trace_id, 0)
-        )
+        self._say(message_id, event, trace_id)
 
-    def _shown(self, draft: Draft, counter: Counter, message_id: str, payload: bytes) -> tuple[Delivery, ...]:
-        """The message for both people's screens; and that its author has read what came before it."""
-        conversation_id, seq = draft.conversation_id, counter.last_seq
-        frame = frames.encode(frames.ChatMessage(conversation_id, msgspec.Raw(payload)))
-        message = Delivery(counter.people, frame.decode(), conversation_id, counter.change_seq, draft.but)
-        author = counter.marks[draft.sender_id]
-        read_before, author.read = author.read, seq
-        if read_before >= seq - 1:
-            return (message,)
-        read = frames.MessageRead(conversation_id, draft.sender_id, seq, message_id, self._moment)
-        return (message, Delivery(counter.people, frames.encode(read).decode(), conversation_id))
+    def _say(self, event_id: str, event: events.Event, trace_id: str) -> None:
+        data, key = events.encode(event).decode(), event.key()
+        self._outbox.append((event_id, event.NAME, event.VERSION, key, data, self._db_now, trace_id, lane(key)))
+
+    def _shown(self, draft: Draft, counter: Counter, payload: bytes) -> Delivery:
+        """The message for both people's screens."""
+        frame = frames.encode(frames.ChatMessage(draft.conversation_id, msgspec.Raw(payload)))
+        return Delivery(counter.people, frame.decode(), draft.conversation_id, counter.change_seq, draft.but)
+
+    def _read_all_before(self, view: frames.MessageView, message_id: str, counter: Counter, trace_id: str) -> Delivery:
+        """Who answers has read what came before: told and kept as any other mark that moved."""
+        place, reader, seq = view.conversation_id, view.sender_id, view.seq
+        self._receipts.append((clock.new_id_hex(), message_id, reader, "read", self._db_now))
+        self._say(clock.new_id_hex(), events.MessageRead(place, reader, seq, view.id, self._moment), trace_id)
+        frame = frames.encode(frames.MessageRead(place, reader, seq, view.id, self._moment))
+        return Delivery(counter.people, frame.decode(), place, counter.change_seq)
 
     def _write(self) -> None:
-        cursor = sql.cursor()
-        cursor.executemany(
-            sql.update(Conversation, ("last_seq", "change_seq", "updated_at"), where=("id",)),
-            [(one.last_seq, one.change_seq, self._db_now, one.db_id) for one in self._counters.values() if one.moved],
-        )
+        moved = [one for one in self._counters.values() if one.moved]
+        for one in moved:
+            one.moved = False
+        counters = [(one.last_seq, one.change_seq, self._db_now, one.db_id) for one in moved]
+        sql.update_many(Conversation, ("last_seq", "change_seq", "updated_at"), counters, where=("id",))
         faults.hit("send.after_counter")
-        cursor.executemany(sql.insert(Message, MESSAGE_FIELDS), self._messages)
+        sql.insert_many(Message, MESSAGE_FIELDS, self._messages)
         faults.hit("send.after_insert")
-        cursor.executemany(sql.update(Member, AUTHORS_MARKS, where=("conversation", "user_id")), self._marks)
-        cursor.executemany(sql.insert(Outbox, OUTBOX_FIELDS), self._outbox)
+        if self._receipts:
+            sql.insert_many(DeliveryReceipt, RECEIPT_FIELDS, self._receipts)
+        sql.update_many(Member, AUTHORS_MARKS, self._marks, where=("id",))
+        sql.insert_many(Outbox, OUTBOX_FIELDS, self._outbox)
+        feed.note_moves(
+            self._stood, self._counters, authors=((one.conversation_id, one.sender_id) for one in self._drafts)
+        )
 
 
 def _answerable(drafts: Sequence[Draft]) -> set[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from doran.chat import conversations, people
+from doran.chat import answers, conversations, people
 from doran.chat.models import Block, EndedSession, Outbox
 from doran.chat.shop import shop
 from doran.chat.writer import DATABASE
@@ -42,11 +42,13 @@ def on_user_erased(event: events.UserErased) -> None:
 
 
 def on_user_blocked(event: events.UserBlocked) -> None:
+    people.hold(event.user_id, event.blocked_user_id)
     Block.objects.using(DATABASE).get_or_create(user_id=event.user_id, blocked_user_id=event.blocked_user_id)
     _reconsider(event.user_id, event.blocked_user_id)
 
 
 def on_user_unblocked(event: events.UserUnblocked) -> None:
+    people.hold(event.user_id, event.blocked_user_id)
     Block.objects.using(DATABASE).filter(user_id=event.user_id, blocked_user_id=event.blocked_user_id).delete()
     _reconsider(event.user_id, event.blocked_user_id)
 
@@ -65,11 +67,15 @@ def on_session_revoked(event: events.SessionRevoked) -> None:
     transaction.on_commit(partial(shop().end_session, event.user_id, event.session_id), using=DATABASE)
 
 
+def on_ai_message_generated(event: events.AiMessageGenerated) -> None:
+    answers.say(event)
+
+
 def _reconsider(user_id: str, other: str | None = None) -> None:
     """Whether people can still talk, wherever this person does (or only with `other`)."""
     shown: list[Delivery] = []
     for conversation in people.conversations_of(user_id):
-        both = conversations.people_of(conversation)
+        both = conversation.people
         if other is None or other in both:
             may_talk = people.may_talk(*both)
             shown += conversations.set_active(conversation, may_talk)
@@ -86,4 +92,5 @@ SUBSCRIPTIONS: dict[str, Callable[[Any], None]] = {
     events.UserBlocked.NAME: on_user_blocked,
     events.UserUnblocked.NAME: on_user_unblocked,
     events.SessionRevoked.NAME: on_session_revoked,
+    events.AiMessageGenerated.NAME: on_ai_message_generated,
 }

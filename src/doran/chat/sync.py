@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from django.db.models import Q
 
@@ -26,7 +26,7 @@ KNOWN_AT_MOST = 10_000
 
 def changes(seen: Sight, *, since: int, limit: int = PAGE) -> frames.ChangesPage:
     """Complete from `since` on, or `reset`: never a part that looks like the whole."""
-    if not 0 <= since <= seen.change_seq:
+    if since != 0 and not max(1, seen.reset_before) <= since <= seen.change_seq:
         return frames.ChangesPage(reset=True)
     rows = history.changed(seen, since=since, limit=limit + 1)
     more, rows = len(rows) > limit, rows[:limit]
@@ -38,9 +38,10 @@ def changes(seen: Sight, *, since: int, limit: int = PAGE) -> frames.ChangesPage
 def sync(user_id: str, *, epoch: str | None, known: Mapping[str, int], state_since: int = 0) -> frames.SyncAnswer:
     """Conversations that differ from what a device knows, with their first changes.
 
-    The device asks again with what it then knows until `has_more` is false. A device of another
-    epoch (or that cannot say of which), or ahead of this store, is told `reset` and gets everything
-    as if it knew nothing.
+    The device asks again with what it then knows until `has_more` is false. What both may see comes
+    first, so that whoever keeps no `state_since` gets at least that. A device of another epoch (or
+    that cannot say of which), or ahead of this store, is told `reset` and gets everything as if it
+    knew nothing.
     """
     if len(known) > KNOWN_AT_MOST:
         raise invalid("known", f"At most {KNOWN_AT_MOST} conversations; leave out the oldest.")
@@ -49,15 +50,17 @@ def sync(user_id: str, *, epoch: str | None, known: Mapping[str, int], state_sin
     reset = state_since > now_at or not (is_new or epoch == shop().epoch)
     if reset:
         known, state_since = {}, 0
-    stated, state_seq = _stated(user_id, known, state_since, now_at)
-    differing = [row_id for row_id in _differing(user_id, known) if row_id not in stated]
-    found = [*stated, *differing][:CONVERSATIONS_AT_ONCE]
+    differing = _differing(user_id, known)
+    found = differing[:CONVERSATIONS_AT_ONCE]
+    stated, state_seq = _stated(user_id, known, state_since, now_at, but=found)
     return frames.SyncAnswer(
         epoch=shop().epoch,
         reset=reset,
         state_seq=state_seq,
-        has_more=state_seq < now_at or len(stated) + len(differing) > CONVERSATIONS_AT_ONCE,
-        conversations=tuple(_with_changes(side, known, state_since) for side in conversations.sides_of(user_id, found)),
+        has_more=state_seq < now_at or len(differing) > len(found),
+        conversations=tuple(
+            _with_changes(side, known, state_since) for side in conversations.sides_of(user_id, [*found, *stated])
+        ),
     )
 
 
@@ -67,8 +70,10 @@ def _differing(user_id: str, known: Mapping[str, int]) -> list[uuid.UUID]:
     return [row_id for row_id, at in rows.values_list("id", "change_seq") if known.get(str(row_id)) != at]
 
 
-def _stated(user_id: str, known: Mapping[str, int], since: int, now_at: int) -> tuple[list[uuid.UUID], int]:
-    """Known conversations whose private state changed after `since`, and up to where that is covered.
+def _stated(
+    user_id: str, known: Mapping[str, int], since: int, now_at: int, *, but: Collection[uuid.UUID]
+) -> tuple[list[uuid.UUID], int]:
+    """Known conversations whose private state changed after `since`, `but` these, and up to where all is covered.
 
     A conversation the device does not know comes whole anyway. Where there are too many for one
     answer, everything before the first one left out is covered.
@@ -79,15 +84,16 @@ def _stated(user_id: str, known: Mapping[str, int], since: int, now_at: int) -> 
     for rows in (mine, hidden):
         for conversation_id, at in rows.values_list("conversation_id", "state_seq"):
             first[conversation_id] = min(at, first.get(conversation_id, at))
-    in_order = sorted((at, one) for one, at in first.items() if str(one) in known)
-    taken, left = in_order[:CONVERSATIONS_AT_ONCE], in_order[CONVERSATIONS_AT_ONCE:]
+    in_order = sorted((at, one) for one, at in first.items() if str(one) in known and one not in but)
+    room = CONVERSATIONS_AT_ONCE - len(but)
+    taken, left = in_order[:room], in_order[room:]
     return [one for _, one in taken], left[0][0] - 1 if left else now_at
 
 
 def _with_changes(side: Side, known: Mapping[str, int], state_since: int) -> frames.ChangedConversation:
     page = _first_changes(sight.of(side), known.get(str(side.conversation.id)), state_since)
     summary = conversations.summary(side)
-    fields = conversation_fields(side.conversation, side.me, side.peer, summary.last_message)
+    fields = conversation_fields(side.conversation, side.me, side.peer, summary.last_message, side.lost)
     return frames.ChangedConversation(**fields, changes=page)
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, cast
 
 from doran.chat import statements as sql
-from doran.chat.models import Conversation, Member, Message
+from doran.chat.models import Conversation, LostRange, Member, Message
 from doran.contracts import frames
 from doran.kernel.clock import rfc3339, rfc3339_or_none
 
@@ -69,17 +69,27 @@ def shown_marks(member: Member) -> frames.Marks:
     return frames.Marks(member.user_id, member.shown_delivered_seq, member.shown_read_seq)
 
 
-def unread_count(conversation: Conversation, me: Member) -> int:
-    """Everything after my mark; my own messages move my mark, so none of them is in it.
+def unread_count(last_seq: int, *, read: int, hidden_before: int, lost: Iterable[LostRange]) -> int:
+    """Everything after my mark but what was lost; my own messages move my mark, so none of them is in it.
 
     The mark may have been read a moment later than the conversation, so it can be ahead of it.
     """
-    return max(0, conversation.last_seq - max(me.last_read_seq, me.hidden_before_seq - 1))
+    mark = max(read, hidden_before - 1)
+    return max(0, last_seq - mark - sum(max(0, one.last_seq - max(mark, one.first_seq - 1)) for one in lost))
+
+
+def lost_view(lost: Iterable[LostRange]) -> tuple[frames.LostRange, ...]:
+    return tuple(frames.LostRange(one.first_seq, one.last_seq) for one in lost)
 
 
 def conversation_fields(
-    conversation: Conversation, me: Member, peer: Member, last_message: frames.MessageView | None
+    conversation: Conversation,
+    me: Member,
+    peer: Member,
+    last_message: frames.MessageView | None,
+    lost: Sequence[LostRange],
 ) -> dict[str, Any]:
+    last_seq = conversation.last_seq
     return {
         "id": str(conversation.id),
         "participant1_id": conversation.participant1_id,
@@ -87,12 +97,13 @@ def conversation_fields(
         "created_at": rfc3339(conversation.created_at),
         "updated_at": rfc3339(conversation.updated_at),
         "is_active": conversation.is_active,
-        "last_seq": conversation.last_seq,
+        "last_seq": last_seq,
         "change_seq": conversation.change_seq,
-        "unread_count": unread_count(conversation, me),
+        "unread_count": unread_count(last_seq, read=me.last_read_seq, hidden_before=me.hidden_before_seq, lost=lost),
         "last_message": last_message,
         "me": my_state(me),
         "peer": shown_marks(peer),
+        "lost": lost_view(lost),
     }
 
 
@@ -101,8 +112,9 @@ def conversation_view(
     me: Member,
     peer: Member,
     last_message: frames.MessageView | None,
+    lost: Sequence[LostRange],
     *,
     messages: Iterable[frames.MessageView] = (),
 ) -> frames.ConversationView:
-    fields = conversation_fields(conversation, me, peer, last_message)
+    fields = conversation_fields(conversation, me, peer, last_message, lost)
     return frames.ConversationView(**fields, messages=tuple(messages))

@@ -9,6 +9,7 @@ committed at once, and under load the batches grow by themselves (docs/adr/0003-
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -16,12 +17,15 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
+from doran.chat.patience import Patience
+from doran.chat.proof import Proof
 from doran.contracts.errors import Problem
-from doran.kernel import faults, telemetry
+from doran.kernel import faults, telemetry, trouble
+from doran.realtime.fanout import Batch
 from doran.realtime.hub import Delivery
 
 log = logging.getLogger(__name__)
@@ -50,14 +54,53 @@ class Work(Protocol):
 
 @dataclass(slots=True)
 class Job:
-    """A change that is not grouped. `run` is called in the writer's transaction."""
+    """A change that is not grouped. `run` is called in the writer's transaction.
+
+    `apart`: it touches nothing of what the stores write.
+    """
 
     run: Callable[[], Outcome]
     reply: Reply
     fault_point: str = ""
+    apart: bool = False
 
 
-Done = list[tuple[Any, Outcome]]
+class Account(Protocol):
+    """Keeps an account of what each transaction moves, for other processes. On the writer's thread."""
+
+    def seal(self) -> Batch | None:
+        """Called last in each transaction: what it moved."""
+        ...
+
+    def ended(self, *, well: bool) -> None:
+        """The transaction committed, or it was taken back, as far as is known."""
+        ...
+
+
+class NoAccount:
+    """Nobody else shares the database."""
+
+    def seal(self) -> None:
+        return None
+
+    def ended(self, *, well: bool) -> None:
+        pass
+
+
+class Commit(NamedTuple):
+    """One transaction that committed: whom to answer with which outcome, and what it moved."""
+
+    told: list[tuple[Reply, Outcome]]
+    batch: Batch | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A batch whose COMMIT is not answered: what comes of it if it takes place, and what is to be called then."""
+
+    batch: list[Any]
+    commit: Commit
+    hooks: Sequence[Callable[[], object]]
 
 
 class Store(Protocol):
@@ -73,14 +116,19 @@ class Store(Protocol):
 @dataclass(slots=True)
 class Writer:
     """`stores` write what can be grouped, by kind; `tell` is called with each commit's replies and
-    deliveries and its moment, in commit order, on the event loop, or on the writer's own thread where there is none;
-    `begin` is called first, on that thread."""
+    deliveries, its batch and its moment, in commit order, on the event loop, or on the writer's own thread where
+    there is none; `begin` is called first, on that thread, and `forget` when something other than the stores changed
+    what they may remember, or what they wrote was taken back."""
 
     stores: Mapping[type, Store]
-    tell: Callable[[list[tuple[Reply, Outcome]], float], None]
+    tell: Callable[[list[tuple[Reply, Outcome]], Batch | None, float], None]
     loop: asyncio.AbstractEventLoop | None = None
     begin: Callable[[], None] = lambda: None
+    forget: Callable[[], None] = lambda: None
     after_commit: Callable[[], None] = lambda: None
+    patience: Patience = field(default_factory=lambda: Patience(10.0))
+    proof: Proof = field(default_factory=Proof)
+    account: Account = field(default_factory=NoAccount)
     batch: int = 256
     limit: int = 20_000
     _pending: deque[Any] = field(default_factory=deque)
@@ -90,6 +138,7 @@ class Writer:
     _stopping: bool = False
     _thread: threading.Thread | None = None
     _loop_thread: int = 0
+    _doubt: _Doubt | None = None
 
     def start(self) -> None:
         """Begin to write. Called on the event loop, if there is one."""
@@ -123,13 +172,13 @@ class Writer:
             self._awake = True
             self._nudge()
 
-    def run(self, change: Callable[[], Any], *, fault_point: str = "") -> Any:
+    def run(self, change: Callable[[], Any], *, fault_point: str = "", apart: bool = False) -> Any:
         """Do `change` in the writer's transaction and return its result when it is committed.
 
         For threads that may wait; never call it on the event loop or from inside a job.
         `change` may return an `Outcome` to have something shown, or any other value.
         """
-        return wait_for(lambda reply: self.submit(Job(_as_outcome(change), reply, fault_point)))
+        return wait_for(lambda reply: self.submit(Job(_as_outcome(change), reply, fault_point, apart)))
 
     def _nudge(self) -> None:
         """On the event loop, let every frame that is already read join the batch first."""
@@ -158,49 +207,125 @@ class Writer:
 
     def _commit(self, batch: list[Any]) -> None:
         started = time.perf_counter()
-        done = self._written(batch)
+        commits = self._written(batch)
         committed_at = time.perf_counter()
         telemetry.batch_committed(len(batch), committed_at - started)
-        told = [(work.reply, outcome) for work, outcome in done]
+        self._announce(commits, committed_at)
+
+    def _announce(self, commits: list[Commit], committed_at: float) -> None:
         if self.loop is None:
-            self.tell(told, committed_at)
+            self._tell_all(commits, committed_at)
         else:
-            self.loop.call_soon_threadsafe(self._tell_on_loop, told, committed_at)
+            self.loop.call_soon_threadsafe(self._tell_on_loop, commits, committed_at)
         self.after_commit()
         if self.loop is not None:
             # What the loop has read by the time it hears of this commit belongs to the next one.
             self._heard.acquire(timeout=1.0)
 
-    def _tell_on_loop(self, told: list[tuple[Reply, Outcome]], committed_at: float) -> None:
+    def _tell_on_loop(self, commits: list[Commit], committed_at: float) -> None:
         self._heard.release()
-        self.tell(told, committed_at)
+        self._tell_all(commits, committed_at)
 
-    def _written(self, batch: list[Any], *, careful: bool = False) -> Done:
-        """All in one transaction; if the database refuses, each alone, so that one cannot fail all."""
-        try:
-            return self._in_transaction(batch, careful=careful)
-        except IntegrityError as wrong:
-            return self._each_alone(batch, wrong) if careful else self._written(batch, careful=True)
-        except Exception as wrong:
-            connections[DATABASE].close_if_unusable_or_obsolete()
-            return self._each_alone(batch, wrong)
+    def _tell_all(self, commits: list[Commit], committed_at: float) -> None:
+        for told, batch in commits:
+            self.tell(told, batch, committed_at)
 
-    def _each_alone(self, batch: list[Any], wrong: Exception) -> Done:
+    def _written(self, batch: list[Any], *, careful: bool = False) -> list[Commit]:
+        """All in one transaction; if the database refuses, each alone, so that one cannot fail all.
+
+        While the database is away, or others are in the way, the same is tried again.
+        """
+        for tries in itertools.count(1):
+            try:
+                commits = self._settled(batch) or [self._in_transaction(batch, careful=careful)]
+            except IntegrityError as wrong:
+                self._take_back(wrong)
+                return self._each_alone(batch, wrong) if careful else self._written(batch, careful=True)
+            except Exception as wrong:
+                self._take_back(wrong)
+                if not self.patience.bears(wrong, tries, hurry=self._stopping):
+                    return _refused(batch, wrong) if trouble.is_away(wrong) else self._each_alone(batch, wrong)
+            else:
+                self.patience.is_relieved()
+                return commits
+        raise AssertionError("tries never end by themselves")
+
+    def _take_back(self, wrong: Exception) -> None:
+        """Nothing of it is stored, unless the connection broke before the COMMIT was answered."""
+        self.forget()
+        connections[DATABASE].close_if_unusable_or_obsolete()
+        if not trouble.is_away(wrong):
+            self._doubt = None
+
+    def _settled(self, batch: list[Any]) -> list[Commit] | None:
+        """What the transaction in doubt did to this batch, if there is one and it did take place.
+
+        If its batch was given up meanwhile, those who sent it have been told so and will ask again;
+        everybody else is shown what is stored.
+        """
+        doubt = self._doubt
+        if doubt is None:
+            return None
+        took_place = self.proof.holds()
+        self._doubt = None
+        telemetry.commit_repeated("doubt")
+        if not took_place:
+            return None
+        for hook in doubt.hooks:
+            hook()
+        if doubt.batch is batch:
+            return [doubt.commit]
+        told: list[tuple[Reply, Outcome]] = [(_nobody, outcome) for _, outcome in doubt.commit.told]
+        self._announce([Commit(told, doubt.commit.batch)], time.perf_counter())
+        return None
+
+    def _each_alone(self, batch: list[Any], wrong: Exception) -> list[Commit]:
         if len(batch) == 1:
-            return [(batch[0], Outcome(refusal=_refusal(wrong)))]
+            return _refused(batch, wrong)
         return [one for work in batch for one in self._written([work])]
 
-    def _in_transaction(self, batch: list[Any], *, careful: bool) -> Done:
+    def _in_transaction(self, batch: list[Any], *, careful: bool) -> Commit:
+        well = False
+        try:
+            with transaction.atomic(using=DATABASE):
+                commit = self._commit_of(batch, careful=careful)
+                self._doubt = _Doubt(batch, commit, _hooks())  # until the COMMIT is answered
+            well = True
+        finally:
+            self.account.ended(well=well)
+        self._doubt = None
+        return commit
+
+    def _commit_of(self, batch: list[Any], *, careful: bool) -> Commit:
         """The work in the order in which it was done: so its changes are numbered, and so they are shown."""
         faults.hit("send.before_transaction")
-        done: Done = []
-        with transaction.atomic(using=DATABASE):
-            for kind, store in self.stores.items():
-                if work := [one for one in batch if type(one) is kind]:
-                    done += zip(work, store(work, careful=careful), strict=True)
-            done += [(one, _done(one)) for one in batch if type(one) is Job]
-            faults.hit("send.before_commit")
-        return done
+        done: list[tuple[Any, Outcome]] = []
+        for kind, store in self.stores.items():
+            if work := [one for one in batch if type(one) is kind]:
+                done += zip(work, store(work, careful=careful), strict=True)
+        jobs = [one for one in batch if type(one) is Job]
+        done += [(one, _done(one)) for one in jobs]
+        if not all(one.apart for one in jobs):
+            self.forget()
+        commit = Commit([(work.reply, outcome) for work, outcome in done], self.account.seal())
+        faults.hit("send.before_commit")
+        self.proof.leave()
+        return commit
+
+
+def _hooks() -> list[Callable[[], object]]:
+    """What is to be called after the commit of the transaction that is open."""
+    waiting: list[tuple[Any, ...]] = connections[DATABASE].run_on_commit
+    return [hook for _, hook, *_ in waiting]
+
+
+def _refused(batch: Sequence[Any], wrong: Exception) -> list[Commit]:
+    refusal = _refusal(wrong)
+    return [Commit([(work.reply, Outcome(refusal=refusal)) for work in batch], None)]
+
+
+def _nobody(outcome: Outcome) -> None:
+    """Whoever asked has been answered before."""
 
 
 def _done(job: Job) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -20,14 +21,15 @@ from doran.kernel.config import Config
 from doran.realtime.hub import Delivery, Hub
 from doran.realtime.limits import FrameRate
 from doran.realtime.outbound import Outbound
-from doran.realtime.presence.memory import MemoryPresence
+from doran.realtime.presence import Presence
 
 log = logging.getLogger(__name__)
 
 STRIKES = 3
+RESTARTING = 1012
 Handler = Callable[["Connection", Any], Awaitable[None] | None]
 
-_numbers = itertools.count(1)
+_numbers = itertools.count(secrets.randbits(62))  # no two sockets of all processes have the same
 _frames = msgspec.json.Decoder(frames.AnyClientFrame)
 
 
@@ -39,7 +41,13 @@ _refs = msgspec.json.Decoder(_JustRef)
 
 
 class Wire(Protocol):
-    """What a transport must do. Text only; `receive` raises `Gone` when the other side left."""
+    """What a transport must do. Text only; `receive` raises `Gone` when the other side left.
+
+    `send_at_once` sends what can be sent without waiting, and says whether it did; False: use `send`.
+    """
+
+    @property
+    def send_at_once(self) -> Callable[[str], bool]: ...
 
     async def receive(self) -> str: ...
 
@@ -60,15 +68,19 @@ class BinaryFrame(Exception):
 
 @dataclass(slots=True)
 class Gateway:
-    """What all sockets of a process share, and what frames mean (given by the service behind)."""
+    """What all sockets of a process share, and what frames mean (given by the service behind).
+
+    `settled` returns when everything that was handed over before is answered.
+    """
 
     config: Config
     hub: Hub
-    presence: MemoryPresence
+    presence: Presence
     verify: Callable[[str], Awaitable[Principal]]
     handlers: Mapping[type, Handler]
     open_conversation: Callable[[Connection], Awaitable[History]]
     epoch: Callable[[], str]
+    settled: Callable[[], Awaitable[object]]
     is_draining: bool = False
     unready: int = 0
 
@@ -83,10 +95,12 @@ class Connection:
         "_ending",
         "_gateway",
         "_held",
+        "_is_hearing",
         "_outbound",
         "_rate",
         "_reading",
         "_shown",
+        "_shown_seq",
         "_strikes",
         "_token",
         "_wire",
@@ -112,13 +126,18 @@ class Connection:
         self._token = token
         self._gateway = gateway
         self._held: list[Delivery] | None = None
-        self._shown = 0
+        self._shown = self._shown_seq = 0
         self._strikes = 0
         self._ending: int | None = None
+        self._is_hearing = False
         self._reading: asyncio.Task[Any] | None = None
         self._rate = FrameRate(config.frames_per_second)
         self._outbound = Outbound(
-            wire.send, limit=config.send_queue_bytes, seconds=config.send_seconds, on_slow=self._slow
+            wire.send,
+            wire.send_at_once,
+            limit=config.send_queue_bytes,
+            seconds=config.send_seconds,
+            on_slow=self._slow,
         )
 
     # -- what others may do with it ------------------------------------------------------------
@@ -137,14 +156,17 @@ class Connection:
         """
         if self._held is not None:
             self._held.append(delivery)
-        elif delivery.change_seq == 0 or delivery.change_seq > self._shown:
+        elif delivery.change_seq == 0 or (
+            delivery.change_seq > self._shown and (delivery.seq == 0 or delivery.seq > self._shown_seq)
+        ):
             self._outbound.offer(delivery.text)
 
     def end(self, code: int) -> None:
-        """Close with this code as soon as what waits is written."""
+        """Close with this code as soon as what waits is written; with 1012, when what was said is answered."""
         if self._ending is None:
             self._ending = code
-            if self._reading is not None and self._reading is not asyncio.current_task():
+            finishes_first = code == RESTARTING and self._is_hearing
+            if self._reading is not None and self._reading is not asyncio.current_task() and not finishes_first:
                 self._reading.cancel()
 
     def refuse(self, problem: Problem, *, ref: str | int | None, client_message_id: str | None = None) -> None:
@@ -189,7 +211,10 @@ class Connection:
         except TimeoutError:
             return 4401
         while self._ending is None:
-            await self._hear(await self._next())
+            text = await self._next()
+            self._is_hearing = True
+            await self._hear(text)
+            self._is_hearing = False
         return self._ending
 
     async def _enter(self) -> None:
@@ -246,7 +271,7 @@ class Connection:
         """Live from here: what came meanwhile follows the history, less what the history shows."""
         held, self._held = self._held or [], None
         if history is not None:
-            self._shown = history.change_seq
+            self._shown, self._shown_seq = history.change_seq, history.last_seq
             self._outbound.offer(history.text)
         for delivery in held:
             self.take(delivery)
@@ -325,6 +350,8 @@ class Connection:
     async def _farewell(self, code: int) -> None:
         try:
             async with asyncio.timeout(self._gateway.config.send_seconds):
+                if code == RESTARTING:
+                    await self._gateway.settled()
                 await self._outbound.finish()
                 await self._wire.close(code, "")
         except Exception:
@@ -333,10 +360,11 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a conversation socket shows first, and up to which change it is complete."""
+    """What a conversation socket shows first, and up to which change and which message it is complete."""
 
     text: str
     change_seq: int
+    last_seq: int
 
 
 def _ref_of(text: str | None) -> str | int | None:

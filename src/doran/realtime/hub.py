@@ -14,7 +14,8 @@ class Delivery(NamedTuple):
 
     `conversation_id` limits it to sockets of that conversation and to `/ws/`; None means only
     `/ws/`. `change_seq` lets a socket that is just opening drop what its history already shows
-    (0: never dropped). `but` is the id of the socket that caused it and has its own answer.
+    (0: never dropped); so does `seq` for a message that may have been changed since. `but` is the
+    id of the socket that caused it and has its own answer.
     """
 
     user_ids: tuple[str, ...]
@@ -22,6 +23,7 @@ class Delivery(NamedTuple):
     conversation_id: str | None
     change_seq: int = 0
     but: int = 0
+    seq: int = 0
 
 
 class Hub:
@@ -57,8 +59,31 @@ class Hub:
     def is_here(self, user_id: str) -> bool:
         return user_id in self._people
 
+    def here(self, user_ids: Iterable[str]) -> tuple[str, ...]:
+        """Those of them who are connected here."""
+        return tuple(one for one in user_ids if one in self._people)
+
     def of(self, user_id: str) -> Iterable[Connection]:
         return tuple(self._people.get(user_id, {}).values())
+
+    def end_session(self, user_id: str, session_id: str | None) -> None:
+        """Close the sockets of one session, or of all sessions of the person."""
+        for connection in self.of(user_id):
+            if session_id is None or connection.session_id == session_id:
+                connection.end(4401)
+
+    def resync(self, user_id: str, conversation_id: str) -> None:
+        """Let whoever may see this conversation come back and read anew."""
+        for connection in self.of(user_id):
+            if connection.conversation_id in (None, conversation_id):
+                connection.end(1012)
+
+    def announce(self, text: str) -> None:
+        """Offer the frame to every `/ws/` socket, whoever's it is."""
+        everybody = Delivery((), text, None)
+        for connection in self:
+            if connection.hears(everybody):
+                connection.take(everybody)
 
     def deliver(self, delivery: Delivery) -> int:
         """Offer the frame to every socket it is for; how many took it."""

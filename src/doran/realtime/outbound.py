@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 Write = Callable[[str], Coroutine[Any, Any, None]]
+WriteAtOnce = Callable[[str], bool]
 
 
 class Outbound:
@@ -16,12 +17,16 @@ class Outbound:
 
     `offer` never waits. A reader that leaves more than `limit` characters unread, or one write
     unfinished for `seconds`, is too slow: `on_slow` is called once and nothing more is taken.
+    `at_once` writes where that needs no waiting, and says whether it did: so nearly always.
     """
 
-    __slots__ = ("_closed", "_limit", "_on_slow", "_seconds", "_task", "_waiting", "_weight", "_write")
+    __slots__ = ("_at_once", "_closed", "_limit", "_on_slow", "_seconds", "_task", "_waiting", "_weight", "_write")
 
-    def __init__(self, write: Write, *, limit: int, seconds: float, on_slow: Callable[[], None]) -> None:
+    def __init__(
+        self, write: Write, at_once: WriteAtOnce, *, limit: int, seconds: float, on_slow: Callable[[], None]
+    ) -> None:
         self._write = write
+        self._at_once = at_once
         self._limit = limit
         self._seconds = seconds
         self._on_slow = on_slow
@@ -33,11 +38,14 @@ class Outbound:
     def offer(self, text: str) -> None:
         """Write this after everything offered before."""
         if self._closed:
-            return
-        if self._task is None:
-            self._write_now(text)
-        else:
-            self._queue(text)
+            return None
+        if self._task is not None:
+            return self._queue(text)
+        try:
+            if not self._at_once(text):
+                self._begin(text)
+        except Exception:  # the socket is gone; its reader learns that by itself
+            self._closed = True
 
     def close(self) -> None:
         """Take nothing more; what waits is forgotten."""
@@ -60,18 +68,12 @@ class Outbound:
         if self._weight > self._limit:
             self._too_slow()
 
-    def _write_now(self, text: str) -> None:
-        """A socket that can take the frame takes it here, without a task: that is nearly always so.
-
-        The write is begun by hand; only if it has to wait does a task wait with it.
-        """
+    def _begin(self, text: str) -> None:
+        """The write is begun by hand; only if it has to wait does a task wait with it."""
         writing = self._write(text)
         try:
             waiting_for = writing.send(None)
         except StopIteration:
-            return
-        except Exception:  # the socket is gone; its reader learns that by itself
-            self._closed = True
             return
         self._task = asyncio.ensure_future(self._drain(_continued(writing, waiting_for)))
 

@@ -16,11 +16,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class AsgiWire:
     """A `Wire` over one ASGI websocket scope."""
 
-    __slots__ = ("_receive", "_send")
+    __slots__ = ("_receive", "_send", "send_at_once")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        # Our own protocol knows whether a text can be written without waiting; ASGI has no word for it.
+        self.send_at_once: Callable[[str], bool] = getattr(getattr(send, "__self__", None), "send_at_once", _never)
 
     async def receive(self) -> str:
         event = await self._receive()
@@ -48,6 +50,11 @@ class AsgiWire:
             transport.abort()
 
 
+def _never(_text: str) -> bool:
+    """Of any other server: it is always asked to wait."""
+    return False
+
+
 async def serve(scope: Scope, receive: Receive, send: Send, *, gateway: Gateway, conversation_id: str | None) -> None:
     """One socket from handshake to close."""
     await receive()
@@ -55,6 +62,9 @@ async def serve(scope: Scope, receive: Receive, send: Send, *, gateway: Gateway,
         await send({"type": "websocket.close", "code": 4401})
         return
     await send({"type": "websocket.accept"})
+    if gateway.is_draining:  # a refused handshake would tell nobody why
+        await send({"type": "websocket.close", "code": 1012})
+        return
     wire = AsgiWire(receive, send)
     connection = Connection(wire, gateway, conversation_id=conversation_id, token=_bearer(scope))
     scope.clear()  # a socket lives for hours: what its handshake said need not
@@ -62,10 +72,8 @@ async def serve(scope: Scope, receive: Receive, send: Send, *, gateway: Gateway,
 
 
 def _refused(scope: Scope, gateway: Gateway) -> bool:
-    """Before the handshake is answered: the wrong page, too many strangers, or shutting down."""
-    return (
-        gateway.is_draining or gateway.unready >= gateway.config.unready_sockets or not _origin_allowed(scope, gateway)
-    )
+    """Before the handshake is answered: the wrong page, or too many strangers."""
+    return gateway.unready >= gateway.config.unready_sockets or not _origin_allowed(scope, gateway)
 
 
 def _origin_allowed(scope: Scope, gateway: Gateway) -> bool:

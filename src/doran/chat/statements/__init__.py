@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from django.db import connections, models
 from django.db.backends.utils import CursorWrapper
 
-DATABASE = "chat"
+from doran.chat.statements.many import MANY, Many, Rows
+from doran.chat.statements.names import DATABASE, column, columns, table
+
+__all__ = ["DATABASE", "Rows", "column", "columns", "table"]
 
 
 def cursor() -> CursorWrapper:
@@ -24,31 +26,26 @@ def keep_pages_for_writing() -> None:
         cursor().execute("PRAGMA cache_size=-8000")
 
 
-def table(model: type[models.Model]) -> str:
-    return connections[DATABASE].ops.quote_name(model._meta.db_table)
+def insert_many(model: type[models.Model], names: tuple[str, ...], rows: Rows) -> None:
+    """New rows, in their order: the values of `names`."""
+    if rows:
+        _engine().insert(cursor(), model, names, rows)
 
 
-def column(model: type[models.Model], name: str) -> str:
-    stored: Any = model._meta.get_field(name)
-    return connections[DATABASE].ops.quote_name(stored.column)
+def update_many(model: type[models.Model], names: tuple[str, ...], rows: Rows, *, where: tuple[str, ...]) -> None:
+    """Existing rows anew: each the values of `names`, then of `where`. The last word on a row is the one that stays."""
+    last = list({row[len(names) :]: row for row in rows}.values())
+    if last:
+        _engine().update(cursor(), model, names, where, last)
 
 
-def columns(model: type[models.Model], names: Iterable[str], *, of: str = "") -> str:
-    prefix = f"{of}." if of else ""
-    return ", ".join(prefix + column(model, name) for name in names)
+def _engine() -> Many:
+    return MANY[connections[DATABASE].vendor]
 
 
-@cache
-def insert(model: type[models.Model], names: tuple[str, ...]) -> str:
-    marks = ", ".join(["%s"] * len(names))
-    return f"INSERT INTO {table(model)} ({columns(model, names)}) VALUES ({marks})"  # noqa: S608
-
-
-@cache
-def update(model: type[models.Model], names: tuple[str, ...], *, where: tuple[str, ...]) -> str:
-    new = ", ".join(f"{column(model, name)} = %s" for name in names)
-    key = " AND ".join(f"{column(model, name)} = %s" for name in where)
-    return f"UPDATE {table(model)} SET {new} WHERE {key}"  # noqa: S608
+def waiting_for_commit() -> list[Any]:
+    """What `transaction.on_commit` was given in the transaction around, less what a savepoint took back."""
+    return [waiting[1] for waiting in connections[DATABASE].run_on_commit]
 
 
 def marks(values: Sequence[Any]) -> str:

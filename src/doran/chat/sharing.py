@@ -1,0 +1,140 @@
+"""What chat has in common with other processes that share its database, or needs not have, alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol
+
+from doran.chat import feed, gaps
+from doran.chat.feed import FeedKeeper, FeedWriter
+from doran.chat.reading import Readers
+from doran.chat.writer import Account, NoAccount
+from doran.kernel import telemetry
+from doran.kernel.config import Config
+from doran.realtime.fanout import Fanout, Step
+from doran.realtime.fanout.memory import MemoryFanout
+from doran.realtime.fanout.order import Hole, Told
+from doran.realtime.fanout.shared import SharedFanout
+from doran.realtime.hints import Hints, Silence
+from doran.realtime.hub import Hub
+from doran.realtime.presence import Presence
+from doran.realtime.presence.memory import MemoryPresence
+from doran.realtime.presence.shared import SharedPresence
+
+log = logging.getLogger(__name__)
+
+TEND_SECONDS: Final = 10.0
+
+
+class Sharing(Protocol):
+    """`fanout` shows commits to screens, `hints` tells other processes, `account` keeps track of commits for them.
+
+    `presence` knows who is connected to any of them.
+    """
+
+    shares: bool
+    fanout: Fanout
+    hints: Hints
+    presence: Presence
+    account: Account
+
+    async def start(self, epoch: str) -> None:
+        """Before the writer writes and the first socket is served. `epoch` names the store that is shared."""
+        ...
+
+    async def stop(self) -> None: ...
+
+
+class Alone:
+    """One process: nobody to tell, nothing to keep track of."""
+
+    shares = False
+
+    def __init__(self, hub: Hub) -> None:
+        self.fanout: Fanout = MemoryFanout(hub)
+        self.hints: Hints = Silence()
+        self.presence: Presence = MemoryPresence(hub)
+        self.account: Account = NoAccount()
+
+    async def start(self, epoch: str) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+class Together:
+    """Several processes. `shown`: a step of any of them was shown here; `missed`: one of them is gone."""
+
+    shares = True
+
+    def __init__(self, config: Config, hub: Hub, *, shown: Callable[[Step], None], missed: Callable[[], Any]) -> None:
+        self.hints = _hints(config)
+        self.presence: Presence = SharedPresence(hub, self.hints)
+        self.account: Account
+        self.account = self._writer = FeedWriter()
+        self._readers = Readers(2)
+        self._archive = _Archive(self._readers, self._writer)
+        self.fanout: Fanout
+        self.fanout = self._fanout = SharedFanout(hub, self.hints, self._archive, shown=shown)
+        self._keeper = FeedKeeper(self._writer, missed=missed)
+        self._tending: asyncio.Task[None] | None = None
+
+    async def start(self, epoch: str) -> None:
+        await self._readers(self._writer.begin)
+        self.hints.start(f"doran:{epoch}:chat")
+        await self._fanout.begin()
+        self._fanout.start()
+        self.presence.start()
+        self._tending = asyncio.ensure_future(self._tend())
+
+    async def stop(self) -> None:
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait([self._tending])
+        await self._fanout.stop()
+        await self.presence.stop()
+        await self.hints.stop()
+        await asyncio.to_thread(self._readers.close)
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            try:
+                await self._readers(self._keeper.tend)
+            except Exception:
+                log.exception("the feed could not be tended; it is tried again")
+
+
+class _Archive:
+    """The database as the fan-out asks it: off the event loop, on threads that others do not keep busy."""
+
+    def __init__(self, readers: Readers, writer: FeedWriter) -> None:
+        self._readers = readers
+        self._writer = writer
+
+    def begun(self) -> tuple[int, int]:
+        return self._writer.begun
+
+    async def ends(self) -> dict[int, int]:
+        return await self._readers(partial(feed.ends, self._writer))
+
+    async def steps(self, node: int, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+        return await self._readers(partial(feed.steps, node, numbers))
+
+    async def read(self, holes: Sequence[Hole]) -> Sequence[Told]:
+        return await self._readers(partial(gaps.read, holes))
+
+
+def _hints(config: Config) -> Hints:
+    """Over Redis, if there is one."""
+    if not config.redis:
+        return Silence()
+    from doran.realtime.hints.redis import RedisHints
+
+    hints = RedisHints(config.redis)
+    telemetry.watch_hints(lambda: hints.is_up)
+    return hints

@@ -1,0 +1,141 @@
+"""What another service shows on people's screens: theirs alone, at once, and nobody but a service may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from doran.chat.screens import Screens
+from doran.contracts import frames
+from doran.realtime.hub import Delivery, Hub
+from tests.cast import Person
+from tests.chat.conftest import Play
+from tests.chat.test_services import of_ai
+from tests.wire import Answer, Socket, call, refuses
+
+PATH = "/api/chat/screens/"
+
+
+def delta(text: str = "일곱 시에", **more: Any) -> dict[str, Any]:
+    given = {"type": "ai.delta", "job_id": "j", "kind": "reply", "conversation_id": None, "attempt": 1, "seq": 1}
+    return {**given, "text": text, **more}
+
+
+async def hears_no_delta(screen: Socket) -> None:
+    assert "ai.delta" not in [frame["type"] for frame in await screen.hears_nothing_before_pong()]
+
+
+async def tells(play: Play, body: Any, *, scope: str = "screens.tell") -> Answer:
+    headers = {"Authorization": f"Bearer {of_ai(play, scope=scope)}"}
+    return await call(play.app, "POST", PATH, body, headers=headers)
+
+
+async def test_a_frame_reaches_all_screens_of_its_person_and_no_others(
+    play: Play, minji: Person, junho: Person, sora: Person, talk: str
+) -> None:
+    everything, conversation = await minji.opens(), await minji.opens(talk)
+    others = [await junho.opens(talk), await sora.opens()]
+    answer = await tells(play, {"user_ids": [minji.id], "frame": delta(conversation_id=talk), "conversation_id": talk})
+    assert answer.status == 204
+    for screen in (everything, conversation):
+        assert (await screen.hears("ai.delta"))["text"] == "일곱 시에"
+    for screen in others:
+        await hears_no_delta(screen)
+
+
+async def test_without_a_conversation_only_the_screen_for_everything_hears(
+    play: Play, minji: Person, talk: str
+) -> None:
+    everything, conversation = await minji.opens(), await minji.opens(talk)
+    assert (await tells(play, {"user_ids": [minji.id], "frame": delta()})).status == 204
+    assert (await everything.hears("ai.delta"))["seq"] == 1
+    await hears_no_delta(conversation)
+
+
+OFFER = {"kinds": [], "assistant": None, "provider": None, "translation_engines": [], "is_off": True}
+
+
+async def test_what_is_for_everybody_reaches_whoever_is_connected_once(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    screens, conversation = [await minji.opens(), await minji.opens(), await junho.opens()], await minji.opens(talk)
+    assert (await tells(play, {"user_ids": None, "frame": {"type": "ai.offer", "offer": OFFER}})).status == 204
+    for screen in screens:
+        assert (await screen.hears("ai.offer"))["offer"] == OFFER
+    for screen in (*screens, conversation):
+        assert "ai.offer" not in [frame["type"] for frame in await screen.hears_nothing_before_pong()]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"frame": {"type": "chat_message", "conversation_id": "c", "message": {}}}, "frame.type"),
+        ({"frame": {"type": "ai.delta", "job_id": "j"}}, "frame"),
+        ({"frame": delta(seq="eins")}, "frame.seq"),
+        ({"user_ids": []}, "user_ids"),
+        ({"user_ids": ["x"] * 11}, "user_ids"),
+        ({"loud": True}, "loud"),
+    ],
+)
+async def test_only_what_is_known_can_be_shown_and_only_whole(
+    play: Play, minji: Person, change: Any, field: str
+) -> None:
+    screen = await minji.opens()
+    body = {"user_ids": [minji.id], "frame": delta(), **change}
+    refuses(await tells(play, body), 422, "validation_failed", field)
+    await hears_no_delta(screen)
+
+
+async def test_nobody_but_a_service_that_may_shows_anything(play: Play, minji: Person, junho: Person) -> None:
+    screen, body = await junho.opens(), {"user_ids": [junho.id], "frame": delta()}
+    refuses(await minji.asks("POST", PATH, body), 403, "insufficient_scope")
+    refuses(await tells(play, body, scope="conversations.read"), 403, "insufficient_scope")
+    refuses(await call(play.app, "POST", PATH, body), 401, "not_authenticated")
+    await hears_no_delta(screen)
+
+
+class Wire:
+    """What one process says, another hears."""
+
+    are_heard = True
+
+    def __init__(self) -> None:
+        self.heard: dict[str, Callable[[bytes], None]] = {}
+        self.other: Wire | None = None
+
+    def say(self, kind: str, body: bytes) -> None:
+        assert self.other is not None
+        self.other.heard[kind](body)
+
+    def listen(self, kind: str, listener: Callable[[bytes], None]) -> None:
+        self.heard[kind] = listener
+
+
+class Ears(Hub):
+    def __init__(self) -> None:
+        super().__init__(sockets_per_person=1)
+        self.delivered: list[Delivery] = []
+
+    def deliver(self, delivery: Delivery) -> int:
+        self.delivered.append(delivery)
+        return 1
+
+    def announce(self, text: str) -> None:
+        self.delivered.append(Delivery((), text, None))
+
+
+async def test_it_is_shown_by_other_processes_as_well() -> None:
+    here, there, wires = Ears(), Ears(), (Wire(), Wire())
+    wires[0].other, wires[1].other = wires[1], wires[0]
+    screens, _ = Screens(here, wires[0]), Screens(there, wires[1])  # type: ignore[arg-type]
+    frame = frames.AiDelta("j", "reply", "c", 1, 1, "일곱 시에")
+    await asyncio.to_thread(screens.show, ("minji",), frame, "c")
+    await asyncio.sleep(0)
+    offer = frames.AiOffer(frames.ShopWindow([], None, None, [], is_off=True))
+    await asyncio.to_thread(screens.show_everybody, offer)
+    await asyncio.sleep(0)
+    shown = [(("minji",), frames.encode(frame).decode(), "c"), ((), frames.encode(offer).decode(), None)]
+    assert here.delivered == there.delivered == [Delivery(*one) for one in shown]
