@@ -2,76 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import django
 import pytest
 from argon2 import PasswordHasher
-from django.apps import apps
-
-from doran.kernel import config
-
-if not apps.ready:
-    config.use(config.load({"DORAN_DATA": tempfile.mkdtemp(prefix="doran-tests-")}))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "doran.server.settings")
-    django.setup()
-
-from django.core.management import call_command
-from django.db import connections
 from django.test import override_settings
 
 from doran.core import keys, passwords
-from doran.kernel import auth, clock
-from doran.server import databases
+from doran.kernel import auth, clock, config
+from tests import stores
 from tests.core.people import Person
 
 SECRET = "a secret of the tests, long enough to seal what must be sealed"
 
 
-def open_here(path: Path) -> None:
-    """From now on core's database is this file, for every thread that asks anew."""
-    opened = {**databases._sqlite(path), "CONN_MAX_AGE": None}
-    whole = connections.configure_settings({"default": {"ENGINE": "django.db.backends.dummy"}, "core": opened})
-    connections.settings["core"] = whole["core"]
-    if hasattr(connections._connections, "core"):
-        connections["core"].close()
-        del connections["core"]
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file as core's migrations make it."""
-    path = tmp_path_factory.mktemp("core") / "empty.sqlite3"
-    before = connections.settings.get("core")
-    open_here(path)
-    call_command("migrate", database="core", verbosity=0)
-    connections["core"].close()
-    del connections["core"]
-    _put_back(before)
-    return path
-
-
 @pytest.fixture
-def database(empty_database: Path, tmp_path: Path) -> Iterator[Path]:
-    before = connections.settings.get("core")
-    path = Path(shutil.copy(empty_database, tmp_path / "core.sqlite3"))
-    open_here(path)
-    yield path
-    connections["core"].close()
-    del connections["core"]
-    _put_back(before)
-
-
-def _put_back(before: object) -> None:
-    if before is None:
-        connections.settings.pop("core", None)
-    else:
-        connections.settings["core"] = before
+def database(tmp_path: Path) -> Iterator[str]:
+    """The URL of core's own, empty database."""
+    yield stores.settle("core", tmp_path)
+    stores.point("core", None)
 
 
 Settings = Callable[..., config.Config]
@@ -102,7 +53,7 @@ def settings() -> Iterator[Settings]:
 
 
 @pytest.fixture
-def core(database: Path, settings: Settings) -> Iterator[None]:
+def core(database: str, settings: Settings) -> Iterator[None]:
     """Core as it stands after its start, but with a hash that costs next to nothing."""
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     passwords.use(passwords.Passwords(quick, at_once=8, room=64))

@@ -18,6 +18,7 @@ from doran.kernel.http.openapi import document, operations
 from tests.core.people import Person, refuses
 
 PUBLIC = {
+    ("POST", "service-tokens/"),
     ("POST", "users/"),
     ("POST", "tokens/"),
     ("POST", "tokens/refresh/"),
@@ -38,19 +39,32 @@ PRIVATE = {
     ("DELETE", "blocks/{id}/"),
 }
 
+OPERATORS = {
+    ("GET", "webhooks/"),
+    ("POST", "webhooks/"),
+    ("GET", "webhooks/{id}/"),
+    ("PATCH", "webhooks/{id}/"),
+    ("DELETE", "webhooks/{id}/"),
+    ("POST", "webhooks/{id}/rotate/"),
+    ("GET", "webhooks/{id}/deliveries/"),
+    ("POST", "webhooks/{id}/replay/"),
+    ("POST", "webhooks/{id}/test/"),
+}
+"""Their stories are in tests/webhooks."""
+
 
 def every_call() -> set[tuple[str, str]]:
     """Method and path of every operation, with `{id}` for what varies."""
     found = set()
     for path, verb, _ in operations(document({"core": ROUTES})):
-        for name in ("user_id", "session_id"):
+        for name in ("user_id", "session_id", "endpoint_id"):
             path = path.replace(f"{{{name}}}", "{id}")
         found.add((verb.upper(), path.removeprefix("/api/core/")))
     return found
 
 
 def test_this_file_knows_every_call() -> None:
-    assert every_call() == PUBLIC | PRIVATE
+    assert every_call() == PUBLIC | PRIVATE | OPERATORS
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(PRIVATE))
@@ -154,8 +168,11 @@ def test_core_is_described_in_openapi() -> None:
     described: dict[str, Any] = document({"core": ROUTES})
     validate(json.loads(msgspec.json.encode(described)))
     for path, verb, operation in operations(described):
-        known = PUBLIC if not operation["security"] else PRIVATE
-        short = path.removeprefix("/api/core/").replace("{user_id}", "{id}").replace("{session_id}", "{id}")
+        needs = {name for one in operation["security"] for name in one}
+        known = OPERATORS if "operator" in needs else PRIVATE if needs else PUBLIC
+        short = path.removeprefix("/api/core/")
+        for name in ("user_id", "session_id", "endpoint_id"):
+            short = short.replace(f"{{{name}}}", "{id}")
         assert (verb.upper(), short) in known
         assert operation["summary"]
 

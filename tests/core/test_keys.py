@@ -10,14 +10,13 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
 
 from doran.contracts.errors import Problem
-from doran.core import keys, tokens
+from doran.core import keys, sealing, tokens
 from doran.core.models import AuthToken, SigningKey
 from doran.kernel import auth, clock, config
 from doran.kernel.auth import OwnIssuer, Verifier
@@ -80,11 +79,11 @@ def test_private_parts_are_sealed_each_for_its_own_key(core: None) -> None:
     first, second = SigningKey.objects.order_by("number")
     for row in (first, second):
         assert b"PRIVATE" not in bytes(row.sealed)
-        assert b"PRIVATE" in keys._unseal(bytes(row.sealed), row.kid)
+        assert b"PRIVATE" in sealing.unseal(keys.PURPOSE, bytes(row.sealed), bound_to=row.kid)
     with pytest.raises(BadSetting):
-        keys._unseal(bytes(first.sealed), second.kid)
+        sealing.unseal(keys.PURPOSE, bytes(first.sealed), bound_to=second.kid)
     with pytest.raises(BadSetting):
-        keys._unseal(bytes(first.sealed)[:-1] + b"x", first.kid)
+        sealing.unseal(keys.PURPOSE, bytes(first.sealed)[:-1] + b"x", bound_to=first.kid)
 
 
 def test_another_secret_is_said_at_the_start_and_harms_nothing(core: None, settings: Settings) -> None:
@@ -112,7 +111,7 @@ def test_before_there_are_keys_a_log_in_waits(minji: Person) -> None:
     refuses(minji.tries_to_log_in(minji.password), 503, "unavailable")
 
 
-def test_starts_at_the_same_time_make_two_keys_together(database: Path, settings: Settings) -> None:
+def test_starts_at_the_same_time_make_two_keys_together(database: str, settings: Settings) -> None:
     at_once(8, lambda _: keys.ensure())
     assert [row.number for row in SigningKey.objects.order_by("number")] == [1, 2]
 
@@ -271,7 +270,7 @@ def test_rotation_under_load_refuses_nobody(core: None, hands: Hands) -> None:
 
 
 def test_a_rotation_in_another_process_needs_no_word(
-    database: Path, core: None, monkeypatch: pytest.MonkeyPatch, hands: Hands
+    database: str, core: None, monkeypatch: pytest.MonkeyPatch, hands: Hands
 ) -> None:
     monkeypatch.setattr(keys, "REREAD_SECONDS", 1000.0)
     SigningKey.objects.update(published_at=clock.now() - timedelta(days=1))
@@ -293,7 +292,7 @@ def test_a_rotation_in_another_process_needs_no_word(
         assert verifier_elsewhere(hands).verify(token)
 
 
-def _rotate_elsewhere(database: Path) -> None:
+def _rotate_elsewhere(database: str) -> None:
     """What an operator's command does: another process on the same database."""
     script = "import django; django.setup(); from doran.core import keys; keys.rotate()"
     given = {name: value for name, value in os.environ.items() if not name.startswith("DORAN_")}
@@ -307,7 +306,7 @@ def _rotate_elsewhere(database: Path) -> None:
             "PYTHONPATH": os.pathsep.join(sys.path),
             "DJANGO_SETTINGS_MODULE": "doran.server.settings",
             "DORAN_SERVICES": "core",
-            "DORAN_CORE_DATABASE": f"sqlite://{database}",
+            "DORAN_CORE_DATABASE": database,
             "DORAN_SECRET_KEY": SECRET,
         },
     )

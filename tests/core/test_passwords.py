@@ -139,7 +139,7 @@ class Held(PasswordHasher):
             self.most = max(self.most, self.inside)
         self.entered.release()
         try:
-            self.release.wait(5)
+            self.release.wait(30)
             return super().hash(password, salt=salt)
         finally:
             with self.lock:
@@ -158,7 +158,7 @@ def test_only_so_many_hash_at_once_and_who_finds_no_room_is_told_at_once() -> No
     for thread in threads:
         thread.start()
     for _ in range(2):
-        assert hasher.entered.acquire(timeout=5)
+        assert hasher.entered.acquire(timeout=30)
     while pool._room._value:  # until the other two wait for their turn
         threads[0].join(0.01)
     with pytest.raises(Problem) as refused:

@@ -8,6 +8,7 @@ import pytest
 
 from doran.core import passwords, rates
 from doran.core.models import User
+from doran.kernel.limits.memory import MemoryLimiter
 from tests.core.conftest import Settings
 from tests.core.people import Person, refuses
 from tests.core.test_tokens import at_once
@@ -22,8 +23,11 @@ class Stopwatch:
 @pytest.fixture(autouse=True)
 def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stopwatch]:
     held = Stopwatch()
-    limiter = rates.Limiter
-    monkeypatch.setattr(rates, "Limiter", lambda rate, per: limiter(rate, per, ticks=lambda: held.now))
+
+    def limiter(name: str, rate: float, per: float, *, exact: bool) -> MemoryLimiter:
+        return MemoryLimiter(name, rate, per, ticks=lambda: held.now)
+
+    monkeypatch.setattr(rates, "limiter", limiter)
     return held
 
 

@@ -200,6 +200,7 @@ def test_junho_sees_what_is_public_and_no_more(minji: Person, junho: Person) -> 
     assert shown == {
         "id": minji.id,
         "username": "민지",
+        "kind": "human",
         "profile": {"display_name": "민지", "avatar_url": None, "status_message": ""},
     }
     assert junho.get("users/?username=민지").json() == {

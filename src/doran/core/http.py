@@ -9,15 +9,17 @@ import msgspec
 from dmr.settings import HttpSpec
 from msgspec import UNSET, Meta, UnsetType
 
-from doran.core import blocks, keys, profiles, sessions, tokens, users, views
+from doran.core import blocks, keys, profiles, services, sessions, tokens, users, views
 from doran.core.models import User
 from doran.core.views import (
     BlockList,
     OwnUserView,
+    ServiceToken,
     SessionList,
     TokenPair,
     UserView,
 )
+from doran.core.webhooks.http import ROUTES as WEBHOOKS
 from doran.kernel import config
 from doran.kernel.auth import OWN_ALGORITHM
 from doran.kernel.http import Answer, Api, Json, Page, Query, offers, route
@@ -27,6 +29,7 @@ Username = Annotated[
 ]
 Password = Annotated[str, Meta(max_length=1024, description="8 to 256 characters, not a common password.")]
 RefreshToken = Annotated[str, Meta(max_length=512)]
+ServiceName = Annotated[str, Meta(max_length=32)]
 Line = Annotated[str, Meta(max_length=1000)]
 
 
@@ -62,6 +65,14 @@ class ProfileChange(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def wanted(self) -> dict[str, Any]:
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
+
+
+class Proof(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A service, its own secret, and the service it wants to ask."""
+
+    service: ServiceName
+    secret: Annotated[str, Meta(max_length=1024)]
+    audience: ServiceName
 
 
 class HandleQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -144,10 +155,11 @@ class Me(OwnApi):
 
 
 class OneUser(OwnApi):
-    @offers()
+    @offers(scope="users.read")
     def get(self) -> UserView:
         """A person as others see them."""
-        self.me  # noqa: B018  an ended session sees nobody
+        if self.service is None:
+            self.me  # noqa: B018  an ended session sees nobody
         return views.public(users.get(self.kwargs["user_id"]))
 
 
@@ -173,6 +185,13 @@ class RevokedTokens(Api):
     def post(self, parsed_body: Json[Refresh]) -> None:
         """Log out: end the session of this refresh token, if it is one."""
         tokens.revoke(parsed_body.refresh_token)
+
+
+class ServiceTokens(Api):
+    @offers(public=True, problems=("invalid_credentials", "insufficient_scope"))
+    def post(self, parsed_body: Json[Proof]) -> ServiceToken:
+        """For services of the deployment: a token to ask another service with."""
+        return services.token(parsed_body.service, parsed_body.secret, parsed_body.audience)
 
 
 class Sessions(OwnApi):
@@ -245,10 +264,12 @@ ROUTES = (
     route("api/core/tokens/", Tokens),
     route("api/core/tokens/refresh/", RefreshedTokens),
     route("api/core/tokens/revoke/", RevokedTokens),
+    route("api/core/service-tokens/", ServiceTokens),
     route("api/core/sessions/", Sessions),
     route("api/core/sessions/<id:session_id>/", OneSession),
     route("api/core/blocks/", Blocks),
     route("api/core/blocks/<id:user_id>/", OneBlock),
     route(".well-known/jwks.json", Jwks),
     route(".well-known/openid-configuration", OpenIdConfiguration),
+    *WEBHOOKS,
 )

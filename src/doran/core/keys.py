@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import zip_longest
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from joserfc.jwk import ECKey
 
 from doran.contracts.errors import Problem
@@ -28,7 +26,6 @@ from doran.core import sealing
 from doran.core.models import SigningKey
 from doran.kernel import clock, config
 from doran.kernel.auth import OWN_ALGORITHM
-from doran.kernel.config import BadSetting
 
 log = logging.getLogger("doran.core")
 
@@ -36,7 +33,7 @@ DATABASE = "core"
 REREAD_SECONDS = 2.0
 MARGIN = timedelta(seconds=60)
 MOST_KEYS = 8
-_NONCE_BYTES = 12
+PURPOSE = "signing keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,10 @@ def ensure() -> None:
 
     Raises `BadSetting` when `secret_key` is not the one that sealed them.
     """
-    with transaction.atomic(using=DATABASE):
+    with (
+        suppress(IntegrityError),
+        transaction.atomic(using=DATABASE),
+    ):  # another start may be faster; its keys are as good
         if not SigningKey.objects.exists():
             _add(1, active_from=clock.now())
             _add(2, active_from=None)
@@ -83,7 +83,7 @@ def rotate(*, only_if_old: bool = False, at_once: bool = False) -> datetime:
     with all tokens it signed. Raises `Problem("conflict")` when too many keys are in use.
     """
     with transaction.atomic(using=DATABASE):
-        keys = _live(list(SigningKey.objects.select_for_update().order_by("number")), clock.now())
+        keys = _live(_held(), clock.now())
         current = _current(keys, clock.now())
         if only_if_old and not _is_old(current, keys):
             forget()  # somebody was faster, and may not have come to it yet
@@ -102,6 +102,13 @@ def forget() -> None:
 
 
 # -- one rotation -----------------------------------------------------------------------------------
+
+
+def _held() -> list[SigningKey]:
+    """All keys, none of which anybody else changes now: read when they are held, for a rotation may just have ended."""
+    rows = SigningKey.objects.order_by("number")
+    list(rows.select_for_update())
+    return list(rows)
 
 
 def _hand_over(keys: Sequence[SigningKey], *, at_once: bool) -> datetime:
@@ -130,7 +137,7 @@ def _add(number: int, *, active_from: datetime | None) -> None:
         number=number,
         kid=kid,
         public=json.dumps(public),
-        sealed=_seal(pair.as_pem(private=True), kid),
+        sealed=sealing.seal(PURPOSE, pair.as_pem(private=True), bound_to=kid),
         published_at=clock.now(),
         active_from=active_from,
     )
@@ -168,22 +175,6 @@ def _is_spent(successor: SigningKey | None, now: datetime) -> bool:
     return successor.active_from + timedelta(seconds=config.current().access_seconds) + MARGIN <= now
 
 
-# -- the private part ---------------------------------------------------------------------------------
-
-
-def _seal(private: bytes, kid: str) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(sealing.key_for("signing keys")).encrypt(nonce, private, kid.encode())
-
-
-def _unseal(sealed: bytes, kid: str) -> bytes:
-    nonce, private = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-    try:
-        return AESGCM(sealing.key_for("signing keys")).decrypt(nonce, private, kid.encode())
-    except InvalidTag:
-        raise BadSetting("DORAN_SECRET_KEY: does not open the signing keys in core's database") from None
-
-
 # -- what this process remembers ------------------------------------------------------------------------
 
 
@@ -206,7 +197,7 @@ class _Memory:
     def opened(self, key: SigningKey) -> Signer:
         with self._lock:
             if key.kid not in self._opened:
-                pem = _unseal(bytes(key.sealed), key.kid)
+                pem = sealing.unseal(PURPOSE, bytes(key.sealed), bound_to=key.kid)
                 self._opened = {key.kid: Signer(key.kid, ECKey.import_key(pem))}
             return self._opened[key.kid]
 

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from doran.contracts.errors import Problem
-from doran.kernel import config, telemetry
+from doran.kernel import config
 from doran.kernel.config import Config
-from doran.kernel.limits import Limiter
-
-
-class Rate:
-    """One setting's limiter: so many a minute for each key."""
-
-    def __init__(self, setting: str, now: Config) -> None:
-        self._setting = setting
-        self._limiter = Limiter(getattr(now, setting), 60.0)
-
-    def check(self, key: Hashable) -> None:
-        """Count one. Raises `Problem("too_many_requests")`."""
-        try:
-            self._limiter.check(key)
-        except Problem:
-            telemetry.rate_limited(self._setting)
-            raise
-
-    def give_back(self, key: Hashable) -> None:
-        """The last one did not count after all."""
-        self._limiter.give_back(key)
+from doran.kernel.limits import Limiter, limiter
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The limiters of this process. `signups` and `logins` count by place, `lookups` by person.
+    """So many a minute for each key, counted exactly. `signups` and `logins` count by place, `lookups` by person.
 
     `failed` counts log-ins that failed by account and, for a place this person logged in from
     before, by account and place: others who guess cannot lock the real person out of there.
     """
 
-    signups: Rate
-    logins: Rate
-    failed: Rate
-    lookups: Rate
+    signups: Limiter
+    logins: Limiter
+    failed: Limiter
+    lookups: Limiter
 
 
 def rates() -> Rates:
@@ -55,11 +33,15 @@ def rates() -> Rates:
 @lru_cache(maxsize=1)
 def _built(now: Config) -> Rates:
     return Rates(
-        signups=Rate("signups_per_minute", now),
-        logins=Rate("logins_per_minute", now),
-        failed=Rate("failed_logins_per_minute", now),
-        lookups=Rate("lookups_per_minute", now),
+        signups=_a_minute("signups_per_minute", now),
+        logins=_a_minute("logins_per_minute", now),
+        failed=_a_minute("failed_logins_per_minute", now),
+        lookups=_a_minute("lookups_per_minute", now),
     )
+
+
+def _a_minute(setting: str, now: Config) -> Limiter:
+    return limiter(setting, getattr(now, setting), 60.0, exact=True)
 
 
 def place(address: str) -> str:

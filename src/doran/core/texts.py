@@ -22,8 +22,8 @@ def shown_username(typed: str) -> str:
 
 
 def handle(typed: str) -> str:
-    """What makes a user name unique: NFKC, without capitals."""
-    return unicodedata.normalize("NFKC", shown_username(typed).casefold())
+    """What makes a user name unique: NFKC, without capitals; and without NUL, which no PostgreSQL can be asked for."""
+    return unicodedata.normalize("NFKC", shown_username(typed).casefold()).replace("\0", "\ufffd")
 
 
 def wrong_username(typed: str) -> FieldError | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import uuid
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
@@ -11,7 +12,7 @@ from django.db.models import Q, QuerySet
 from doran.contracts.errors import Problem
 from doran.contracts.events import UserCreated, UserDeactivated, UserErased
 from doran.core import logins, passwords, profiles, sessions, texts
-from doran.core.models import AuthToken, Block, Outbox, Profile, User
+from doran.core.models import BOT, HUMAN, AuthToken, Block, Outbox, Profile, User
 from doran.core.rates import place, rates
 from doran.kernel import clock, config
 
@@ -58,7 +59,7 @@ def get(user_id: str) -> User:
 def deactivate(username: str) -> User:
     """Switch a person off: all sessions end, nobody reaches them, everything stays. For operators.
 
-    Raises `Problem("not_found")`.
+    Raises `Problem`: `not_found`, `conflict` for a bot.
     """
     with transaction.atomic(using=DATABASE):
         user = _named(username)
@@ -69,7 +70,7 @@ def deactivate(username: str) -> User:
 
 
 def reactivate(username: str) -> User:
-    """Take `deactivate` back. Raises `Problem("not_found")`."""
+    """Take `deactivate` back. Raises `Problem`: `not_found`, `conflict` for a bot."""
     with transaction.atomic(using=DATABASE):
         user = _named(username)
         if not user.is_active:
@@ -77,8 +78,24 @@ def reactivate(username: str) -> User:
     return user
 
 
+def add_bot(user_id: str, username: str, *, display_name: str) -> User:
+    """A person whom no human stands behind: without a password, so that nobody ever logs in as them.
+
+    Raises `Problem("username_taken")` where the user name, or the id, is in use.
+    """
+    return _created(username, "", display_name, user_id=user_id, kind=BOT)
+
+
+def switch_bot(user_id: str, *, active: bool) -> None:
+    """Let a bot be reached, or not. Nothing is said when nothing changes."""
+    with transaction.atomic(using=DATABASE):
+        user = User.objects.select_for_update().get(id=user_id)
+        if user.is_active != active:
+            _switch(user, active=active)
+
+
 def erase(username: str) -> None:
-    """Forget a person for good, for operators. Raises `Problem("not_found")`."""
+    """Forget a person for good, for operators. Raises `Problem`: `not_found`, `conflict` for a bot."""
     with transaction.atomic(using=DATABASE):
         _forget(_named(username))
 
@@ -113,10 +130,10 @@ def _check_free(handle: str) -> None:
         raise Problem("username_taken")
 
 
-def _created(username: str, hashed: str, display_name: str) -> User:
+def _created(username: str, hashed: str, display_name: str, **more: str) -> User:
     try:
         with transaction.atomic(using=DATABASE):
-            user = _inserted(username, hashed, display_name)
+            user = _inserted(username, hashed, display_name, **more)
             Outbox.add(_said(user))
     except IntegrityError:
         raise Problem("username_taken") from None
@@ -124,13 +141,14 @@ def _created(username: str, hashed: str, display_name: str) -> User:
     return user
 
 
-def _inserted(username: str, hashed: str, display_name: str) -> User:
+def _inserted(username: str, hashed: str, display_name: str, *, user_id: str = "", kind: str = HUMAN) -> User:
     now = clock.now()
     user = User.objects.create(
-        id=clock.new_id(),
+        id=uuid.UUID(user_id) if user_id else clock.new_id(),
         username=texts.shown_username(username),
         handle=texts.handle(username),
         password=hashed,
+        kind=kind,
         created_at=now,
         updated_at=now,
     )
@@ -159,6 +177,8 @@ def _named(username: str) -> User:
     user = User.objects.select_for_update().filter(handle=texts.handle(username), erased_at=None).first()
     if user is None:
         raise Problem("not_found", "Nobody has this user name.")
+    if user.kind == BOT:
+        raise Problem("conflict", "This is the assistant: DORAN_AI_ASSISTANT, its name, says whether it is there.")
     return user
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from doran.core.models import AuthToken, Block, User
+from doran.core.models import BOT, AuthToken, Block, User
 from doran.kernel.clock import rfc3339
 
 
@@ -26,10 +26,11 @@ class OwnProfile(PublicProfile, frozen=True):
 
 
 class UserView(msgspec.Struct, frozen=True):
-    """A person as others see them."""
+    """A person as others see them. A `bot` is nobody's account: the assistant."""
 
     id: str
     username: str
+    kind: Literal["human", "bot"]
     profile: PublicProfile
 
 
@@ -51,6 +52,15 @@ class TokenPair(msgspec.Struct, frozen=True):
     expires_in: int
     user_id: str
     session_id: str
+
+
+class ServiceToken(msgspec.Struct, frozen=True):
+    """What a service asks another with. `expires_in` is in seconds, `scope` lists what it may, with blanks between."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    scope: str
 
 
 class SessionView(msgspec.Struct, frozen=True):
@@ -82,6 +92,7 @@ def public(user: User) -> UserView:
     return UserView(
         id=str(user.id),
         username=user.username,
+        kind="bot" if user.kind == BOT else "human",
         profile=PublicProfile(
             display_name=user.profile.display_name,
             avatar_url=user.profile.avatar_url,
