@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from doran.kernel import clock
 from doran.server.wiring import House
 from tests.cast import Mint, Person
-from tests.stage import staged
+from tests.stage import eventually, staged
 
 MINT = Mint()
 
 
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
-    async with staged(services=("ai",), own_keys=MINT.published) as house:
+    async with home() as house:
+        yield house
+
+
+@asynccontextmanager
+async def home(**changes: Any) -> AsyncIterator[House]:
+    """A house whose worker takes no job that a test stores as held for one that the dead held."""
+    async with staged(services=("ai",), own_keys=MINT.published, **changes) as house:
+        await eventually(lambda: not house.ai.worker._follows_the_dead)  # type: ignore[union-attr]
         yield house
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,8 +23,11 @@ async def jobs() -> int:
 
 async def stored(person: Person, **facts: Any) -> AiJob:
     """A job as one would stand there if a provider were set."""
-    now = clock.now()
-    job = AiJob(id=clock.new_id(), user_id=person.id, kind="summarize", created_at=now, updated_at=now, **facts)
+    now, later = clock.now(), clock.now() + timedelta(hours=1)
+    job = AiJob(
+        id=clock.new_id(), user_id=person.id, kind="summarize", asked_digest=b"", due_at=later, deadline_at=later,
+        created_at=now, updated_at=now, **facts,
+    )  # fmt: skip
     await asyncio.to_thread(job.save, force_insert=True)
     return job
 
@@ -65,12 +69,12 @@ async def test_a_wrong_question_is_refused_before_the_missing_provider(minji: Pe
 async def test_a_job_is_shown_to_who_asked(minji: Person) -> None:
     job = await stored(minji, state="succeeded")
     response = AiResponse(
-        id=clock.new_id(), job=job, content="둘은 일곱 시에 만난다", provider="x", created_at=clock.now()
+        id=clock.new_id(), job=job, data='{"text": "둘은 일곱 시에 만난다"}', provider="x", created_at=clock.now()
     )
     await asyncio.to_thread(response.save, force_insert=True)
     shown = await minji.gets(f"/api/ai/jobs/{job.id}/")
     assert shown["state"] == "succeeded"
-    assert shown["result"] == "둘은 일곱 시에 만난다"
+    assert shown["result"]["text"] == "둘은 일곱 시에 만난다"
 
 
 async def test_a_job_of_somebody_else_looks_like_none(minji: Person, sora: Person) -> None:

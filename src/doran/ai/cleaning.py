@@ -1,0 +1,122 @@
+"""Plain text: of what a model reads, nothing that nobody sees; of what it writes, nothing that acts.
+
+An answer is text for every client. Whatever would fetch something by being shown (images, frames), or carry words
+away by being clicked (links), is reduced to its words.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from typing import Final
+
+_HIDDEN: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200c\u200e\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_STRAY_JOINER: Final = re.compile(
+    r"(?<![\u2600-\u27bf\U0001f000-\U0001faff\ufe0f])\u200d|\u200d(?![\u2600-\u27bf\U0001f000-\U0001faff])"
+)
+
+_SCHEME: Final = r"(?:[A-Za-z][A-Za-z0-9+.-]{1,20}:/+|javascript:|vbscript:|data:[a-z]+/|www\.)"
+ADDRESS: Final = re.compile(
+    rf"(?<![A-Za-z0-9+.-]){_SCHEME}[^\s<>\"'`|\\^{{}}()\[\]\u3000-\u303f\uac00-\ud7a3]+", re.IGNORECASE
+)
+_IMAGE: Final = re.compile(
+    r"!\[([^\[\]\n]{0,500})\](?:\([^()\n]{0,2000}(?:\([^()\n]{0,500}\)[^()\n]{0,500})?\)|\[[^\[\]\n]{0,200}\])?"
+)
+_LINK: Final = re.compile(
+    r"\[([^\[\]\n]{1,500})\]\(\s*(<?(?:[A-Za-z][A-Za-z0-9+.-]{0,20}:|[/#.]|[\w-]+\.)[^()\n]{0,2000}(?:\([^()\n]{0,500}\)[^()\n]{0,500})?)\)"
+)
+_DEFINED: Final = re.compile(
+    r"^ {0,3}\[[^\[\]\n]{1,200}\]:[ \t]*<?(?:[A-Za-z][A-Za-z0-9+.-]{1,20}:|www\.|/).*$", re.MULTILINE
+)
+_HOST: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:/+)?(?:[^/@]*@)?([\w.-]*)")
+_FETCHING: Final = (
+    "a|img|image|picture|source|iframe|frame|embed|object|link|meta|base|script|style|svg|video|audio|track|form|input"
+    "|button|area|map"
+)
+_ELEMENT: Final = re.compile(rf"</?(?:{_FETCHING})(?:[\s/][^<>]{{0,4000}})?>", re.IGNORECASE)
+_HALF: Final = re.compile(
+    rf"<(?=\s*/?\s*(?:{_FETCHING})(?:[\s/>]|\Z))|!(?=\[)|(?<=\])\((?=\s*<?(?:[A-Za-z][A-Za-z0-9+.-]{{0,20}}:|//|www\.))",
+    re.IGNORECASE,
+)
+"""Where markup begins that has no end we know of."""
+_HEADING: Final = re.compile(r"^ {0,3}#{1,6}[ \t]+", re.MULTILINE)
+_STRONG: Final = re.compile(r"\*\*(?=\S)([^*\n]{1,500})(?<=\S)\*\*")
+_MANY_LINES: Final = re.compile(r"\n{3,}")
+
+
+def visible(text: str) -> str:
+    """The text without what nobody sees: zero-width, direction, tag and control characters. Newlines and tabs stay."""
+    return _STRAY_JOINER.sub("", _HIDDEN.sub("", text.replace("\r\n", "\n")))
+
+
+def plain(text: str, *, known: Collection[str] = ()) -> str:
+    """An answer without markup, images, links, and what nobody sees. Addresses of `known` stay, others lose all but their host."""
+    words = _inert(unicodedata.normalize("NFC", visible(text)), known)
+    return _MANY_LINES.sub("\n\n", _STRONG.sub(r"\1", _HEADING.sub("", words))).strip()
+
+
+def inert(text: str, *, known: Collection[str] = ()) -> str:
+    """As `plain`, for another version of somebody's own text: only what would act goes."""
+    return _inert(unicodedata.normalize("NFC", visible(text)), known).strip()
+
+
+def addresses(text: str) -> frozenset[str]:
+    """The web addresses in a text."""
+    return frozenset(_ended(match[0])[0] for match in ADDRESS.finditer(text))
+
+
+def shortened(text: str, most: int) -> str:
+    """The text in at most so many characters, ended at a sentence or a word, with a sign that there was more."""
+    if len(text) <= most:
+        return text
+    cut = text[: most - 1]
+    end = max((match.end() for match in _SENTENCE.finditer(cut)), default=0)
+    if end < most // 2:
+        end = max(cut.rfind(" "), cut.rfind("\n")) if " " in cut[most // 2 :] or "\n" in cut[most // 2 :] else len(cut)
+    return cut[:end].rstrip() + "…"
+
+
+_SENTENCE: Final = re.compile(r"[.!?。！？…]+(?=\s)|\n")
+
+
+def _inert(text: str, known: Collection[str]) -> str:
+    """Whole markup goes as often as there is any, also what only came about by that; at last its mere beginnings."""
+    while True:
+        while (less := _reduced(text, known)) != text:
+            text = less
+        if (less := _HALF.sub("", text)) == text:
+            return text
+        text = less
+
+
+def _reduced(text: str, known: Collection[str]) -> str:
+    text = _ELEMENT.sub("", text)
+    text = _IMAGE.sub(r"\1", text)
+    text = _LINK.sub(lambda link: _link(link, known), text)
+    text = _DEFINED.sub("", text)
+    return ADDRESS.sub(lambda address: _address(address[0], known), text)
+
+
+def _link(link: re.Match[str], known: Collection[str]) -> str:
+    """`[words](address)`: the words, and the address too where it was known before."""
+    words, address = link[1], link[2].strip("<> ")
+    return f"{words} ({address})" if address in known and words != address else words
+
+
+def _address(address: str, known: Collection[str]) -> str:
+    """An address as it stands where it was known before; else its host, which is a word and fetches nothing."""
+    address, rest = _ended(address)
+    if address in known:
+        return address + rest
+    host = _HOST.match(address) if ":/" in address or address.lower().startswith("www.") else None
+    return (host[1].lower().removeprefix("www.").strip(".") if host else "") + rest
+
+
+def _ended(address: str) -> tuple[str, str]:
+    """An address and the punctuation behind it that belongs to the sentence."""
+    core = address.rstrip(".,;:!?…。")
+    return core, address[len(core) :]

@@ -1,0 +1,1 @@
+"""Whose words the AI may see, where they went, and how they are forgotten."""

@@ -1,0 +1,112 @@
+"""Disclosures: whose words went to which provider, when, how much of them; never which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from doran.ai.models import AiJob, Disclosure, Source
+from doran.ai.privacy import keeping
+from doran.ai.privacy.places import DATABASE
+from doran.ai.providers import About
+from doran.contracts.errors import Problem, invalid
+from doran.contracts.frames import MessageView
+from doran.contracts.people import ASSISTANT_ID
+from doran.kernel import clock
+
+
+class Subject(Protocol):
+    """Whose words are in what is asked (`doran.ai.jobs.work.Subject`)."""
+
+    @property
+    def conversation_id(self) -> str | None: ...
+
+    @property
+    def people(self) -> Sequence[str]: ...
+
+    @property
+    def messages(self) -> Sequence[MessageView]: ...
+
+
+def note(
+    job: AiJob,
+    about: About,
+    subject: Subject,
+    *,
+    characters: int,
+    masked: int,
+    model: str = "",
+    is_answered: bool = True,
+) -> None:
+    """These words are about to go to this provider: write it down, and what the answer will rest on.
+
+    One line for each person whose words are in it. `model` is the one that is asked, where it is not `about.model`;
+    of words that only become vectors there is no answer. Raises `Problem("not_found")`, and nothing may go, if one of
+    the messages was deleted meanwhile.
+    """
+    with transaction.atomic(using=DATABASE):
+        _refuse_deleted(subject.messages)
+        if is_answered:
+            _rest_on(job, subject.messages)
+        Disclosure.objects.bulk_create(
+            Disclosure(
+                id=clock.new_id(), user_id=user_id, job_id=job.id, asked_by=job.user_id, kind=job.kind,
+                conversation_id=subject.conversation_id,  # type: ignore[misc]
+                provider=about.name, model=model or about.model,
+                host=about.host, is_outside=about.is_outside, messages=messages,
+                characters=theirs if messages else characters, masked=masked, at=clock.now(),
+            )
+            for user_id, messages, theirs in _shares(job, subject)
+        )  # fmt: skip
+
+
+def _shares(job: AiJob, subject: Subject) -> list[tuple[str, int, int]]:
+    """Each person with how many of their messages go, and the characters of these. Who asks with words of their own
+    is always among them."""
+    whose = {*(one.sender_id for one in subject.messages)} or {*subject.people}
+    whose.discard(ASSISTANT_ID)
+    if job.input or not whose:
+        whose.add(job.user_id)
+    said = {user_id: [len(one.content) for one in subject.messages if one.sender_id == user_id] for user_id in whose}
+    return [(user_id, len(lengths), sum(lengths)) for user_id, lengths in sorted(said.items())]
+
+
+def listed(user_id: str, *, before: str | None, most: int) -> tuple[list[Disclosure], str | None]:
+    """Where this person's words went, newest first, and where the list goes on. Raises for an unknown `before`."""
+    mine = Disclosure.objects.filter(user_id=user_id)
+    if before is not None:
+        last = _of(user_id, before)
+        mine = mine.filter(Q(at__lt=last.at) | Q(at=last.at, id__lt=last.id))
+    found = list(mine.order_by("-at", "-id")[: most + 1])
+    return found[:most], str(found[most - 1].id) if len(found) > most else None
+
+
+def _of(user_id: str, disclosure_id: str) -> Disclosure:
+    try:
+        return Disclosure.objects.get(id=UUID(disclosure_id), user_id=user_id)
+    except (ValueError, Disclosure.DoesNotExist):
+        raise invalid("before", "There is no such line in your list.") from None
+
+
+def _refuse_deleted(messages: Sequence[MessageView]) -> None:
+    by_place: dict[str, list[str]] = {}
+    for one in messages:
+        by_place.setdefault(one.conversation_id, []).append(one.id)
+    for conversation_id in sorted(by_place):
+        if keeping.deleted(conversation_id, by_place[conversation_id]):
+            raise Problem("not_found", "A message this is about was deleted.")
+
+
+def _rest_on(job: AiJob, messages: Sequence[MessageView]) -> None:
+    """From now on a deletion of one of these finds the job."""
+    new = {one.id: one for one in messages}
+    for known in Source.objects.filter(job=job, message_id__in=list(new)).values_list("message_id", flat=True):
+        del new[known]
+    Source.objects.bulk_create(
+        Source(job=job, message_id=one.id, conversation_id=one.conversation_id, sender_id=one.sender_id)
+        for one in new.values()
+    )
