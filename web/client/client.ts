@@ -1,13 +1,16 @@
 /** A person's connection to Doran: log in, hear, say, and never lose or double a message. */
 
+import { Ai } from "./ai.ts";
 import { type Thread, Conversations } from "./conversations.ts";
 import { Emitter } from "./emitter.ts";
 import { DoranError } from "./errors.ts";
 import type {
   Ack,
   ChangesAnswer,
+  Consent,
   Conversation,
   DeleteScope,
+  Job,
   MarkMoved,
   Message,
   MyState,
@@ -56,6 +59,12 @@ export interface ClientEvents {
   refused: Waiting;
   /** Somebody's name or presence became known or changed. */
   person: { readonly userId: string };
+  /** Other things can be asked of the AI now. */
+  offer: { readonly kinds: readonly string[] };
+  /** A job of mine has another state, or more text. */
+  job: { readonly job: Job };
+  /** One of the two people changed what the AI may do in a conversation. */
+  consent: { readonly consent: Consent };
 }
 
 export interface Presence {
@@ -75,6 +84,7 @@ const FRAME_BYTES = 60_000;
 export class DoranClient extends Emitter<ClientEvents> {
   readonly rest: Rest;
   readonly people: People;
+  readonly ai: Ai;
   readonly #session: Session;
   readonly #socket: Socket;
   readonly #outbox: Outbox;
@@ -106,6 +116,12 @@ export class DoranClient extends Emitter<ClientEvents> {
     const token = (rejected?: string) => this.#session.token(rejected);
     this.rest = new Rest({ baseUrl, fetch: fetchIt, token });
     this.people = new People((id) => this.rest.user(id), (userId) => this.emit("person", { userId }));
+    this.ai = new Ai({
+      rest: this.rest,
+      onOffer: () => this.emit("offer", { kinds: this.ai.offer.kinds }),
+      onJob: (job) => this.emit("job", { job }),
+      onConsent: (consent) => this.emit("consent", { consent }),
+    });
     this.#socket = new Socket({
       url: socketUrl(baseUrl),
       token,
@@ -334,6 +350,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.#outbox.clear();
     this.#forgetStore();
     this.people.clear();
+    this.ai.forget();
     this.#presence.clear();
     this.#epoch = null;
   }
@@ -384,6 +401,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.emit("synced", { epoch: this.#epoch ?? "" });
     this.#watchPresence(this.#conversations.all().map(({ peerId }) => peerId));
     for (const thread of this.#conversations.all()) this.#afterChange(thread);
+    void this.ai.begin();
   }
 
   /** False if the answer brought nothing, so that asking again would bring nothing either. */
@@ -473,6 +491,11 @@ export class DoranClient extends Emitter<ClientEvents> {
       case "conversation_created":
       case "conversation_updated":
         return this.#meet(frame.conversation);
+      case "ai.delta":
+      case "ai.job":
+      case "ai.consent":
+      case "ai.offer":
+        return this.ai.hear(frame);
     }
   }
 

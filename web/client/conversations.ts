@@ -57,9 +57,16 @@ export class Thread {
     return Math.max(this.me.last_read_seq, this.claimed.read);
   }
 
-  /** Arithmetic on marks: a send moves its author's own mark, so everything after it is the other's. */
+  /** Arithmetic on marks: a send moves its author's own mark, so everything after it is the other's, or was lost. */
   get unread(): number {
-    return Math.max(0, this.lastSeq - Math.max(this.readUpTo, this.me.hidden_before_seq - 1));
+    const mark = Math.max(this.readUpTo, this.me.hidden_before_seq - 1);
+    return Math.max(0, this.lastSeq - mark - this.lostAfter(mark));
+  }
+
+  /** How many positions after this one a restore of the server emptied. */
+  lostAfter(seq: number): number {
+    const counts = (this.#view.lost ?? []).map(({ first_seq, last_seq }) => Math.max(0, last_seq - Math.max(seq, first_seq - 1)));
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   /** Everything there is to show is held. */

@@ -2,7 +2,10 @@
 
 export type MessageType = "text" | "image" | "file";
 
-/** A message as REST and frames show it. `change_seq` says when the row last changed. */
+/**
+ * A message as REST and frames show it. `change_seq` says when the row last changed.
+ * One without a `sender_id` is a position that a restore of the server emptied: always deleted.
+ */
 export interface Message {
   readonly id: string;
   readonly conversation_id: string;
@@ -38,7 +41,13 @@ export interface MyState {
   readonly draft: string;
 }
 
-/** A conversation as one of its two people sees it. `messages` is [] in lists. */
+/** Positions that a restore of the server emptied, both included: tombstones that nobody sent, never unread. */
+export interface LostRange {
+  readonly first_seq: number;
+  readonly last_seq: number;
+}
+
+/** A conversation as one of its two people sees it. `messages` is [] in lists; `lost` nearly always. */
 export interface Conversation {
   readonly id: string;
   readonly participant1_id: string;
@@ -53,6 +62,7 @@ export interface Conversation {
   readonly me: MyState;
   readonly peer: Marks;
   readonly messages?: readonly Message[];
+  readonly lost?: readonly LostRange[];
 }
 
 /** Rows changed after a mark, in change order, each in its final state. */
@@ -92,6 +102,8 @@ export interface User {
   readonly id: string;
   readonly username: string;
   readonly profile: Profile;
+  /** A `bot` answers by itself: the assistant. Left out by servers that know only people. */
+  readonly kind?: "human" | "bot";
   /** Only oneself sees it. */
   readonly created_at?: string;
 }
@@ -134,6 +146,120 @@ export interface Receipt {
   readonly up_to_seq: number;
   readonly timestamp: string;
   readonly unread_count: number;
+}
+
+// -- the AI -------------------------------------------------------------------------------------
+
+export type JobKind = "reply" | "smart_replies" | "summarize" | "translate" | "rewrite" | "ask" | "moderate" | "embed" | "semantic_search";
+export type JobState = "queued" | "running" | "succeeded" | "failed" | "cancelled";
+export type ConsentScope = "off" | "on_demand" | "history";
+export type RewriteStyle = "polite" | "casual" | "shorter" | "spelling";
+
+/** A message an answer rests on, or one that was found; `score` only orders those of one answer. */
+export interface Citation {
+  readonly message_id: string;
+  readonly conversation_id: string;
+  readonly seq: number;
+  readonly score?: number;
+}
+
+/** What a check of a text found. */
+export interface Verdict {
+  readonly flagged: boolean;
+  readonly categories?: readonly string[];
+}
+
+/** The answer of a job that succeeded; which parts it has depends on the kind. */
+export interface JobResult {
+  readonly text?: string | null;
+  readonly replies?: readonly string[];
+  readonly citations?: readonly Citation[];
+  readonly verdict?: Verdict | null;
+  readonly source?: string | null;
+  readonly target?: string | null;
+  readonly engine?: string | null;
+  /** A message it rested on was deleted since, and the answer went with it. */
+  readonly forgotten?: boolean;
+}
+
+/** A job as its asker sees it. While it runs, `partial` holds the deltas up to `partial_seq` of this `attempt`. */
+export interface Job {
+  readonly id: string;
+  readonly kind: JobKind;
+  readonly state: JobState;
+  readonly conversation_id: string | null;
+  readonly message_id: string | null;
+  readonly attempt: number;
+  readonly partial: string;
+  readonly partial_seq: number;
+  readonly result: JobResult | null;
+  readonly failure_code: string;
+  readonly created_at: string;
+  readonly updated_at: string;
+}
+
+/** What is wanted of the AI. `options.locale` is the language of who asks. */
+export interface JobWish {
+  readonly kind: JobKind;
+  readonly conversation_id?: string;
+  readonly message_id?: string;
+  readonly input?: string;
+  readonly options?: {
+    readonly locale?: "ko" | "en";
+    readonly target?: string;
+    readonly honorific?: boolean;
+    readonly style?: RewriteStyle;
+    readonly since_seq?: number;
+    readonly limit?: number;
+  };
+}
+
+/** What both people of a conversation allow the AI; `agreed` is what both of them allow. */
+export interface Consent {
+  readonly conversation_id: string;
+  readonly mine: ConsentScope;
+  readonly theirs: ConsentScope;
+  readonly agreed: ConsentScope;
+  /** Who would get to read the words, and whether that is beyond this deployment. */
+  readonly provider: string;
+  readonly is_outside: boolean;
+}
+
+/** The person of kind `bot` to whom one writes. */
+export interface AssistantOffer {
+  readonly user_id: string;
+  readonly display_name: string;
+}
+
+/** Who would be asked first; what is given to an outside one leaves the deployment. */
+export interface ProviderOffer {
+  readonly name: string;
+  readonly is_outside: boolean;
+}
+
+/** What can be asked of the AI here and now. Nothing at all where there is no provider, or it is switched off. */
+export interface AiOffer {
+  readonly kinds: readonly JobKind[];
+  readonly assistant: AssistantOffer | null;
+  readonly provider: ProviderOffer | null;
+  readonly translation_engines?: readonly string[];
+  readonly is_off?: boolean;
+}
+
+/** Words of mine went to a provider: how many, to whom, when; never which. */
+export interface Disclosure {
+  readonly id: string;
+  readonly at: string;
+  readonly kind: JobKind;
+  readonly conversation_id: string | null;
+  readonly asked_by: string;
+  readonly provider: string;
+  readonly model: string;
+  readonly host: string;
+  readonly is_outside: boolean;
+  readonly messages: number;
+  readonly characters: number;
+  readonly masked: number;
 }
 
 /** RFC 9457 problem details. */
@@ -242,6 +368,35 @@ export interface SyncAnswer extends Ref {
   readonly conversations: readonly ChangedConversation[];
 }
 
+/** More of a job's answer. Apply `seq` 1, 2, 3 … of the newest `attempt`; after a hole read the job. */
+export interface AiDelta {
+  readonly type: "ai.delta";
+  readonly job_id: string;
+  readonly kind: JobKind;
+  readonly conversation_id: string | null;
+  readonly attempt: number;
+  readonly seq: number;
+  readonly text: string;
+}
+
+/** A job of mine has another state. */
+export interface AiJob {
+  readonly type: "ai.job";
+  readonly job: Job;
+}
+
+/** One of the two people changed what the AI may do here. */
+export interface AiConsent {
+  readonly type: "ai.consent";
+  readonly consent: Consent;
+}
+
+/** The operator switched the AI off or on: what can be asked from now on. */
+export interface AiOffered {
+  readonly type: "ai.offer";
+  readonly offer: AiOffer;
+}
+
 export interface Done extends Ref {
   readonly type: "done";
 }
@@ -269,6 +424,10 @@ export type ServerFrame =
   | ConversationUpdated
   | ChangesAnswer
   | SyncAnswer
+  | AiDelta
+  | AiJob
+  | AiConsent
+  | AiOffered
   | Done
   | Pong
   | Refusal;

@@ -2,10 +2,16 @@
 
 import { DoranError, refusal } from "./errors.ts";
 import type {
+  AiOffer,
   BlockInfo,
   ChangesPage,
+  Consent,
+  ConsentScope,
   Conversation,
   DeleteScope,
+  Disclosure,
+  Job,
+  JobWish,
   Message,
   Page,
   ProfileChange,
@@ -123,12 +129,58 @@ export class Rest {
     return this.#call(`chat/messages/${encodeURIComponent(messageId)}/?for=${scope}`, { method: "DELETE" });
   }
 
+  message(messageId: string): Promise<Message> {
+    return this.#call(`chat/messages/${encodeURIComponent(messageId)}/`);
+  }
+
   markRead(messageId: string): Promise<Receipt> {
     return this.#call(`chat/messages/${encodeURIComponent(messageId)}/read/`, { method: "POST", body: {} });
   }
 
   markDelivered(messageId: string): Promise<Receipt> {
     return this.#call(`chat/messages/${encodeURIComponent(messageId)}/delivered/`, { method: "POST", body: {} });
+  }
+
+  // -- the AI
+
+  aiOffer(): Promise<AiOffer> {
+    return this.#call("ai/");
+  }
+
+  askAi(body: JobWish & { idempotency_key: string }): Promise<Job> {
+    return this.#call("ai/jobs/", { method: "POST", body });
+  }
+
+  /** My newest jobs. */
+  jobs(): Promise<Page<Job>> {
+    return this.#call("ai/jobs/");
+  }
+
+  job(id: string): Promise<Job> {
+    return this.#call(`ai/jobs/${encodeURIComponent(id)}/`);
+  }
+
+  cancelJob(id: string): Promise<Job> {
+    return this.#call(`ai/jobs/${encodeURIComponent(id)}/cancel/`, { method: "POST" });
+  }
+
+  consent(conversationId: string): Promise<Consent> {
+    return this.#call(`ai/consents/${encodeURIComponent(conversationId)}/`);
+  }
+
+  changeConsent(conversationId: string, scope: ConsentScope): Promise<Consent> {
+    return this.#call(`ai/consents/${encodeURIComponent(conversationId)}/`, { method: "PUT", body: { scope } });
+  }
+
+  /** One page of what went where; `next` of the page before leads on. */
+  disclosures(next?: string): Promise<Page<Disclosure>> {
+    const query = next ? (next.split("?")[1] ?? "") : "";
+    return this.#call(`ai/disclosures/${query && `?${query}`}`);
+  }
+
+  /** All that the AI keeps of me. */
+  aiExport(): Promise<object> {
+    return this.#call("ai/export/");
   }
 
   // -- the one door

@@ -29,5 +29,10 @@ export const icons = {
   down: icon(svg`<path d="m5.5 9.5 6.5 6.5 6.5-6.5"/>`),
   close: icon(svg`<path d="m6 6 12 12M18 6 6 18"/>`),
   device: icon(svg`<rect x="4" y="5" width="16" height="11" rx="2"/><path d="M9 20h6M12 16v4"/>`),
+  spark: icon(svg`<path d="M11 4.5c.7 4.2 2.3 5.8 6.5 6.5-4.2.7-5.8 2.3-6.5 6.5-.7-4.2-2.3-5.8-6.5-6.5 4.2-.7 5.8-2.3 6.5-6.5ZM18.5 15.5c.3 1.7 1 2.3 2.5 2.7-1.5.4-2.2 1-2.5 2.8-.3-1.8-1-2.4-2.5-2.8 1.5-.4 2.2-1 2.5-2.7Z"/>`),
+  stop: icon(svg`<rect x="7" y="7" width="10" height="10" rx="2" fill="currentColor" stroke="none"/>`),
+  undo: icon(svg`<path d="M8.5 5 4.5 9l4 4M5 9h9a5 5 0 0 1 0 10H9"/>`),
+  translate: icon(svg`<path d="M4 6.5h9M8.5 4.5v2M11.5 6.5c-.9 3.8-3.4 6.7-7 8.5M6 9.5c1.1 2.3 2.8 4 5.5 5.2M12.5 20l4-9.5 4 9.5M14 17h5"/>`),
+  list: icon(svg`<path d="M9 6.5h11M9 12h11M9 17.5h7M4.5 6.5h.1M4.5 12h.1M4.5 17.5h.1"/>`),
   chats: icon(svg`<path d="M4 12.5C4 8.4 7.6 5.5 12 5.5s8 2.9 8 7-3.6 7-8 7c-1 0-2-.1-2.9-.4L5 20.5l.9-3.2A6.6 6.6 0 0 1 4 12.5Z"/>`),
 };

@@ -4,13 +4,20 @@ import type { Message, Thread, Waiting } from "../../client/index.ts";
 
 export type Row =
   | { readonly kind: "message"; readonly key: string; readonly message: Message; readonly opens: boolean; readonly closes: boolean; readonly day: boolean; readonly divider: boolean }
+  | { readonly kind: "lost"; readonly key: string; readonly seq: number; readonly at: string; readonly day: boolean; readonly divider: boolean }
   | { readonly kind: "waiting"; readonly key: string; readonly entry: Waiting; readonly opens: boolean; readonly day: boolean };
 
-/** The messages this person may still see. */
+/** The messages this person may still see. Of a run of positions that a restore emptied, the last one stands for all. */
 export function visible(thread: Thread): readonly Message[] {
   const { messages } = thread.timeline;
   const hidden = thread.me.hidden_before_seq;
-  return hidden > 1 ? messages.filter(({ seq }) => seq >= hidden) : messages;
+  const mine = hidden > 1 ? messages.filter(({ seq }) => seq >= hidden) : messages;
+  return mine.some(isLost) ? mine.filter((message, at) => !isLost(message) || !isLost(mine[at + 1])) : mine;
+}
+
+/** Nobody sent it: the server was restored from an older copy, and what stood here is gone. */
+function isLost(message: Message | undefined): boolean {
+  return message?.sender_id === "";
 }
 
 /** `opens` and `closes` say where a run of one person within one minute begins and ends; `after` is where new messages begin. */
@@ -21,13 +28,18 @@ export function rows(messages: readonly Message[], from: number, to: number, wai
     const before = messages[at - 1];
     const next = messages[at + 1];
     const divider = begins(message, before, after);
+    const newDay = !before || !sameDay(before.created_at, message.created_at);
+    if (isLost(message)) {
+      made.push({ kind: "lost", key: message.id, seq: message.seq, at: message.created_at, day: newDay, divider });
+      continue;
+    }
     made.push({
       kind: "message",
       key: message.client_message_id ?? message.id,
       message,
       opens: divider || !before || !together(before, message),
       closes: !next || begins(next, message, after) || !together(message, next),
-      day: !before || !sameDay(before.created_at, message.created_at),
+      day: newDay,
       divider,
     });
   }

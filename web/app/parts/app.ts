@@ -1,6 +1,8 @@
 /** The page: a welcome or the two panes, where the address says so, and a place for passing words. */
 
 import { css, html, nothing, type TemplateResult } from "lit";
+import "../ai/history.ts";
+import { forgetTranslations } from "../ai/translation.ts";
 import { icons } from "../lib/icons.ts";
 import { isMuted } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
@@ -11,13 +13,13 @@ import "./list.ts";
 import "./me.ts";
 import "./welcome.ts";
 
-/** Where one is: `#/`, `#/c/<conversation>`, `#/me`. */
-type Place = { readonly pane: "list" } | { readonly pane: "chat"; readonly id: string } | { readonly pane: "me" };
+/** Where one is: `#/`, `#/c/<conversation>`, `#/c/<conversation>/<seq of a message>`, `#/ask`, `#/me`. */
+type Place = { readonly pane: "list" } | { readonly pane: "chat"; readonly id: string; readonly at: number } | { readonly pane: "ask" } | { readonly pane: "me" };
 
 export function placeOf(hash: string): Place {
-  const [, pane, id] = hash.replace(/^#/, "").split("/");
-  if (pane === "c" && id) return { pane: "chat", id: decode(id) };
-  return { pane: pane === "me" ? "me" : "list" };
+  const [, pane, id, seq] = hash.replace(/^#/, "").split("/");
+  if (pane === "c" && id) return { pane: "chat", id: decode(id), at: /^[1-9]\d{0,15}$/.test(seq ?? "") ? Number(seq) : 0 };
+  return { pane: pane === "me" || pane === "ask" ? pane : "list" };
 }
 
 function decode(part: string): string {
@@ -38,6 +40,8 @@ export class DoranApp extends Piece {
   declare reason: string;
   declare toast: string;
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
+  /** One has been where one asks one's history: what was found there stays while one looks at it. */
+  #asked = false;
 
   constructor() {
     super();
@@ -64,13 +68,16 @@ export class DoranApp extends Piece {
 
   #panes(): TemplateResult {
     const { place } = this;
+    this.#asked ||= place.pane === "ask";
     return html`
       <button class="skip" @click=${this.#skip}>${this.words.skipToChat}</button>
       <doran-connection></doran-connection>
       <div class="panes" data-pane=${place.pane}>
         <doran-list class="side" .current=${place.pane === "chat" ? place.id : ""}></doran-list>
         <main tabindex="-1">
-          ${place.pane === "chat" ? html`<doran-chat .conversationId=${place.id}></doran-chat>` : place.pane === "me" ? html`<doran-me></doran-me>` : this.#choose()}
+          ${place.pane === "chat" ? html`<h1 class="unseen">${this.words.name}</h1>` : nothing}
+          ${this.#asked ? html`<doran-history ?hidden=${place.pane !== "ask"}></doran-history>` : nothing}
+          ${place.pane === "ask" ? nothing : place.pane === "chat" ? html`<doran-chat .conversationId=${place.id} .at=${place.at}></doran-chat>` : place.pane === "me" ? html`<doran-me></doran-me>` : this.#choose()}
         </main>
       </div>
     `;
@@ -89,6 +96,8 @@ export class DoranApp extends Piece {
     this.session = userId ? "in" : "out";
     this.reason = reason;
     if (!userId) {
+      this.#asked = false;
+      forgetTranslations();
       history.replaceState(null, "", "#/");
       this.place = { pane: "list" };
     }
@@ -100,7 +109,9 @@ export class DoranApp extends Piece {
     const before = this.place;
     this.place = placeOf(location.hash);
     void this.updateComplete.then(() => {
-      if (this.place.pane === "list") this.renderRoot.querySelector("doran-list")?.focusOn(before.pane === "chat" ? before.id : "");
+      if (this.place.pane === "chat" && this.place.at) return;
+      if (this.place.pane === "ask") this.renderRoot.querySelector("doran-history")?.enter();
+      else if (this.place.pane === "list") this.renderRoot.querySelector("doran-list")?.focusOn(before.pane === "chat" ? before.id : "");
       else this.#skip();
     });
   }

@@ -3,6 +3,7 @@
 import { css, html, type TemplateResult } from "lit";
 import { Piece } from "../lib/piece.ts";
 import { common } from "../styles/common.ts";
+import { dialog } from "../styles/dialog.ts";
 
 export interface Question {
   readonly title: string;
@@ -57,18 +58,12 @@ export class DoranAsk extends Piece {
 
   static override styles = [
     common,
+    dialog,
     css`
       dialog {
         width: min(22rem, calc(100vw - 2rem));
         padding: 1.4rem;
-        border: 1px solid var(--line);
-        border-radius: 1.25rem;
         background: var(--raised);
-        color: var(--ink);
-        box-shadow: var(--shadow);
-      }
-      dialog::backdrop {
-        background: rgb(20 22 20 / 40%);
       }
       p {
         margin-top: 0.4rem;

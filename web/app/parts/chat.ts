@@ -2,22 +2,33 @@
 
 import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { keyed } from "lit/directives/keyed.js";
-import { DoranError, type Message, type StateChange, type Thread } from "../../client/index.ts";
+import { ASSISTANT_ID, DoranError, hasEnded, type Message, type StateChange, type Thread } from "../../client/index.ts";
+import type { DoranConsent } from "../ai/consent.ts";
+import "../ai/consent.ts";
+import type { DoranSummary } from "../ai/summary.ts";
+import "../ai/summary.ts";
 import { icons } from "../lib/icons.ts";
 import { FOREVER, isMuted } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
+import { aid } from "../styles/aid.ts";
 import { common } from "../styles/common.ts";
 import { ago, problemText } from "../words/index.ts";
 import "./ask.ts";
 import "./avatar.ts";
 import "./composer.ts";
 import { type Choice, under } from "./menu.ts";
+import type { DoranTimeline } from "./timeline.ts";
 import "./timeline.ts";
 
+/** So many messages a summary is of, if all have been read. */
+const RECENT = 50;
+
 export class DoranChat extends Piece {
-  static override properties = { conversationId: {}, replyTo: { state: true }, editing: { state: true }, blocked: { state: true } };
+  static override properties = { conversationId: {}, at: { type: Number }, replyTo: { state: true }, editing: { state: true }, blocked: { state: true } };
 
   declare conversationId: string;
+  /** The seq of a message one came to see; 0 where it is none. */
+  declare at: number;
   declare replyTo: Message | null;
   declare editing: Message | null;
   declare blocked: boolean;
@@ -25,6 +36,7 @@ export class DoranChat extends Piece {
   constructor() {
     super();
     this.conversationId = "";
+    this.at = 0;
     this.replyTo = this.editing = null;
     this.blocked = false;
   }
@@ -34,6 +46,10 @@ export class DoranChat extends Piece {
     this.follow("conversations", () => this.#thread || this.requestUpdate());
     this.follow("person", ({ userId }) => userId === this.#thread?.peerId && this.requestUpdate());
     this.follow("synced", () => this.#arrive());
+    this.follow("offer", () => this.#lookUpConsent());
+    this.follow("consent", ({ consent }) => consent.conversation_id === this.conversationId && this.requestUpdate());
+    this.follow("job", ({ job }) => job.conversation_id === this.conversationId && this.requestUpdate());
+    this.addEventListener("consent-needed", () => void this.#consent?.open());
     const minute = setInterval(() => this.requestUpdate(), 60_000);
     this.until(() => clearInterval(minute));
   }
@@ -50,8 +66,12 @@ export class DoranChat extends Piece {
     if (!thread) return this.#missing();
     return html`
       ${this.#header(thread)}
-      ${keyed(thread.id, html`<doran-timeline .thread=${thread} .name=${this.#name} @reply=${this.#reply} @edit=${this.#edit}></doran-timeline>`)}
-      ${this.blocked ? this.#closedTo(this.words.youBlocked, true) : thread.isActive ? this.#composer(thread) : this.#closedTo(this.words.unreachable, false)}
+      <div class="aside">
+        <doran-consent .conversationId=${thread.id} .name=${this.#name} .alone=${this.#isBot}></doran-consent>
+        ${keyed(thread.id, html`<doran-summary .thread=${thread} @jump=${(event: CustomEvent<number>) => this.#timeline?.show(event.detail)}></doran-summary>`)}
+      </div>
+      ${keyed(thread.id, html`<doran-timeline .thread=${thread} .name=${this.#name} .bot=${this.#isBot} @reply=${this.#reply} @edit=${this.#edit} @summarize=${(event: CustomEvent<number>) => this.#summary?.ask(event.detail)}></doran-timeline>`)}
+      ${this.#foot(thread)}
       <doran-menu></doran-menu>
       <doran-ask></doran-ask>
     `;
@@ -62,8 +82,47 @@ export class DoranChat extends Piece {
     this.renderRoot.querySelector("doran-composer")?.focus();
   }
 
+  protected override updated(): void {
+    if (this.at && this.#thread && this.#timeline) this.#goTo(this.at);
+  }
+
+  /** Once there, the address is the conversation's again: the same way can be gone twice. */
+  #goTo(seq: number): void {
+    this.at = 0;
+    history.replaceState(null, "", `#/c/${encodeURIComponent(this.conversationId)}`);
+    void this.#timeline?.updateComplete.then(() => this.#timeline?.show(seq));
+  }
+
+  #foot(thread: Thread): TemplateResult {
+    const { words } = this;
+    const { ai } = this.client;
+    if (this.blocked) return this.#closedTo(words.youBlocked, true);
+    if (!thread.isActive) return this.#closedTo(words.unreachable, false);
+    if (this.#isBot && ai.known && ai.assistant?.user_id !== thread.peerId) return this.#closedTo(words.ai.away, false);
+    return this.#mustAgree ? this.#notice(ai.offer.provider!.name) : this.#composer(thread);
+  }
+
+  /** Before a word to the assistant leaves this server, its person knows where it goes. */
+  get #mustAgree(): boolean {
+    const { offer } = this.client.ai;
+    return this.#isBot && offer.provider?.is_outside === true && this.client.ai.consent(this.conversationId)?.mine === "off";
+  }
+
+  #notice(provider: string): TemplateResult {
+    const { ai } = this.words;
+    return html`<div class="closed notice" role="status"><p><strong>${ai.noticeTitle(provider)}</strong><span>${ai.notice}</span></p><button class="button main" @click=${this.#agree}>${ai.agree}</button></div>`;
+  }
+
+  #agree(): Promise<void> {
+    return this.#trying(async () => {
+      await this.client.ai.allow(this.conversationId, "on_demand");
+      await this.updateComplete;
+      this.enter();
+    });
+  }
+
   #composer(thread: Thread): TemplateResult {
-    return html`${keyed(thread.id, html`<doran-composer .thread=${thread} .name=${this.#name} .replyTo=${this.replyTo} .editing=${this.editing} @done=${this.#done} @edit-last=${this.#editLast}></doran-composer>`)}`;
+    return html`${keyed(thread.id, html`<doran-composer .thread=${thread} .name=${this.#name} .bot=${this.#isBot} .replyTo=${this.replyTo} .editing=${this.editing} @done=${this.#done} @edit-last=${this.#editLast}></doran-composer>`)}`;
   }
 
   #header(thread: Thread): TemplateResult {
@@ -73,13 +132,29 @@ export class DoranChat extends Piece {
       <header>
         <a class="round back" href="#/" aria-label=${words.back}>${icons.back}</a>
         <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.id)?.online ?? false}></doran-avatar>
-        <div class="who"><h2><bdi>${name}</bdi></h2><p class="state">${this.#state(thread)}</p></div>
+        <div class="who"><h2><bdi>${name}</bdi>${this.#isBot ? html` <span class="bot">${this.#botWord(thread)}</span>` : nothing}</h2><p class="state">${this.#state(thread)}</p></div>
         <button class="round" aria-label=${words.actionsFor(name)} aria-haspopup="menu" @click=${this.#menu}>${icons.more}</button>
       </header>
     `;
   }
 
+  #botWord(thread: Thread): string {
+    const { ai } = this.words;
+    return thread.peerId === ASSISTANT_ID ? ai.badge : ai.bot;
+  }
+
+  /** A bot is neither here nor away: what counts is who reads what one writes to it. */
+  #botState(thread: Thread): TemplateResult | string {
+    const { ai } = this.words;
+    const { provider } = this.client.ai.offer;
+    const job = this.client.ai.newest(thread.id, "reply");
+    if (job && !hasEnded(job)) return html`<span class="typing">${ai.answering}</span>`;
+    if (!provider || thread.peerId !== this.client.ai.assistant?.user_id) return "";
+    return provider.is_outside ? ai.outside(provider.name) : ai.inside;
+  }
+
   #state(thread: Thread): TemplateResult | string {
+    if (this.#isBot) return this.#botState(thread);
     if (thread.peerIsTyping) return html`<span class="typing">${this.words.typingShort}</span>`;
     const presence = this.client.presence(thread.id);
     const status = this.client.people.get(thread.peerId)?.profile.status_message;
@@ -102,6 +177,23 @@ export class DoranChat extends Piece {
     return this.client.conversation(this.conversationId);
   }
 
+  get #isBot(): boolean {
+    const id = this.#thread?.peerId;
+    return id !== undefined && (id === ASSISTANT_ID || this.client.people.get(id)?.kind === "bot");
+  }
+
+  get #timeline(): DoranTimeline | null {
+    return this.renderRoot.querySelector("doran-timeline");
+  }
+
+  get #summary(): DoranSummary | null {
+    return this.renderRoot.querySelector("doran-summary");
+  }
+
+  get #consent(): DoranConsent | null {
+    return this.renderRoot.querySelector("doran-consent");
+  }
+
   get #name(): string {
     const thread = this.#thread;
     return thread ? this.nameOf(this.client.people.get(thread.peerId)) : "";
@@ -114,7 +206,14 @@ export class DoranChat extends Piece {
     if (!thread) return;
     this.client.people.refresh(thread.peerId);
     void this.#lookUpBlock(thread);
+    this.#lookUpConsent();
     if (thread.me.marked_unread) void this.#change({ marked_unread: false });
+  }
+
+  /** Not knowing it only hides a line: the server gives no word away without consent. */
+  #lookUpConsent(): void {
+    this.requestUpdate();
+    if (this.#thread && this.client.ai.isThere) void this.client.ai.lookUpConsent(this.conversationId).catch(() => undefined);
   }
 
   async #lookUpBlock(thread: Thread): Promise<void> {
@@ -157,12 +256,35 @@ export class DoranChat extends Piece {
     const { me, lastSeq } = this.#thread!;
     const muted = isMuted(me.muted_until);
     return [
+      ...this.#aiChoices(),
       { label: me.pinned_at ? words.unpin : words.pin, icon: icons.pin, act: () => this.#change({ pinned: !me.pinned_at }) },
       { label: muted ? words.unmute : words.mute, icon: muted ? icons.bell : icons.mute, act: () => this.#change({ muted_until: muted ? null : FOREVER }) },
       { label: me.archived ? words.unarchive : words.archive, icon: icons.archive, act: () => this.#change({ archived: !me.archived }) },
       { label: words.clearHistory, icon: icons.clear, act: () => this.#clear(lastSeq) },
       this.blocked ? { label: words.unblock, icon: icons.block, act: () => this.#unblock() } : { label: words.block, icon: icons.block, danger: true, act: () => this.#block() },
     ];
+  }
+
+  #aiChoices(): Choice[] {
+    const { words } = this;
+    const sums = !this.#isBot && this.client.ai.offers("summarize") && this.#thread!.lastSeq > 0;
+    return [
+      ...(sums ? [{ label: words.ai.summarize, icon: icons.list, act: () => this.#summary?.ask(this.#recent()) }] : []),
+      ...(this.#decides ? [{ label: words.ai.use, icon: icons.spark, act: () => void this.#consent?.open() }] : []),
+    ];
+  }
+
+  /** There is something to decide, or a decision that can be taken back, also while nobody could answer. */
+  get #decides(): boolean {
+    const { ai } = this.client;
+    const mine = ai.consent(this.conversationId)?.mine ?? "off";
+    return mine !== "off" || (ai.offer.kinds.length > 0 && (!this.#isBot || ai.offer.provider?.is_outside === true));
+  }
+
+  /** What is unread, or else the latest of it. */
+  #recent(): number {
+    const { unread, readUpTo, lastSeq } = this.#thread!;
+    return unread > 0 ? readUpTo : Math.max(0, lastSeq - RECENT);
   }
 
   async #clear(upTo: number): Promise<void> {
@@ -207,10 +329,12 @@ export class DoranChat extends Piece {
 
   static override styles = [
     common,
+    aid,
     css`
       :host {
         display: grid;
-        grid-template-rows: auto minmax(0, 1fr) auto;
+        grid-template-columns: minmax(0, 1fr);
+        grid-template-rows: auto auto minmax(0, 1fr) auto;
         min-height: 0;
         min-width: 0;
         height: 100%;
@@ -265,6 +389,15 @@ export class DoranChat extends Piece {
         color: var(--ink-soft);
         font-size: 0.9375rem;
         text-align: center;
+      }
+      .notice p {
+        display: grid;
+        gap: 0.2rem;
+        max-width: 34rem;
+        text-align: start;
+      }
+      .notice strong {
+        color: var(--ink);
       }
       .empty {
         grid-row: 1 / -1;

@@ -1,13 +1,16 @@
 /** The box to write in: grows with the text, sends on Enter what is visible, once; keeps drafts. */
 
 import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
-import { DoranError, type Message, type Thread } from "../../client/index.ts";
+import { DoranError, type Message, type RewriteStyle, type Thread } from "../../client/index.ts";
+import { STYLES } from "../ai/rewriting.ts";
+import "../ai/suggestions.ts";
 import { EnterGate, type Verdict } from "../lib/composition.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
 import { cleaned, isBlank, lengthOf, snippet } from "../lib/text.ts";
 import { common } from "../styles/common.ts";
 import { problemText } from "../words/index.ts";
+import { type Choice, over } from "./menu.ts";
 
 /** The contract's default; a server with another limit still has the last word. */
 const LIMIT = 4_000;
@@ -15,11 +18,13 @@ const COUNT_FROM = 3_600;
 const DRAFT_MS = 1_500;
 
 export class DoranComposer extends Piece {
-  static override properties = { thread: { attribute: false }, name: {}, replyTo: { attribute: false }, editing: { attribute: false }, text: { state: true } };
+  static override properties = { thread: { attribute: false }, name: {}, bot: { type: Boolean }, replyTo: { attribute: false }, editing: { attribute: false }, text: { state: true } };
   static override shadowRootOptions = { ...Piece.shadowRootOptions, delegatesFocus: true };
 
   declare thread: Thread;
   declare name: string;
+  /** The other one is a bot: one does not ask a model what to say to it. */
+  declare bot: boolean;
   declare replyTo: Message | null;
   declare editing: Message | null;
   declare text: string;
@@ -34,6 +39,7 @@ export class DoranComposer extends Piece {
     super();
     this.name = this.text = "";
     this.replyTo = this.editing = null;
+    this.bot = false;
   }
 
   override connectedCallback(): void {
@@ -42,6 +48,7 @@ export class DoranComposer extends Piece {
   }
 
   protected override attend(): void {
+    this.follow("offer", () => this.requestUpdate());
     this.until(() => this.#leave());
   }
 
@@ -52,6 +59,8 @@ export class DoranComposer extends Piece {
     return html`
       <form @submit=${(event: Event) => event.preventDefault()}>
         ${this.#above()}
+        <doran-suggestions .thread=${this.thread} @come=${this.#goToSuggestions} @chosen=${this.#takeSuggestion} @left=${() => this.focus()}></doran-suggestions>
+        <doran-rewriting .thread=${this.thread} .box=${this.text} @rewritten=${this.#takeRewritten} @left=${() => this.focus()}></doran-rewriting>
         <div class="box">
           <textarea
             rows="1"
@@ -67,11 +76,22 @@ export class DoranComposer extends Piece {
             @compositionend=${this.#compositionEnd}
             @blur=${() => this.client.typing(this.thread.id, false)}
           ></textarea>
+          ${this.#help(empty)}
           <button type="button" class="send" aria-label=${this.editing ? words.save : words.send} title=${this.editing ? words.save : words.send} ?disabled=${empty || over > 0} @pointerdown=${(event: Event) => event.preventDefault()} @click=${this.#press}>${this.editing ? icons.check : icons.send}</button>
         </div>
         ${lengthOf(this.text) > COUNT_FROM ? html`<p class="count ${over > 0 ? "wrong" : "hint"}" role="status">${over > 0 ? words.tooLong(over) : words.remaining(-over)}</p>` : nothing}
       </form>
+      <doran-menu></doran-menu>
     `;
+  }
+
+  /** With nothing in the box: what one might say. With something: other ways to say it. */
+  #help(empty: boolean): TemplateResult | typeof nothing {
+    const { ai } = this.words;
+    const suggests = empty && !this.bot && !this.editing && this.client.ai.offers("smart_replies") && this.thread.lastSeq > 0;
+    if (suggests) return html`<button type="button" class="round help" aria-label=${ai.suggest} title=${ai.suggest} @click=${() => this.renderRoot.querySelector("doran-suggestions")!.ask()}>${icons.spark}</button>`;
+    if (empty || !this.client.ai.offers("rewrite")) return nothing;
+    return html`<button type="button" class="round help" aria-label=${ai.rewrite} title=${ai.rewrite} aria-haspopup="menu" @click=${this.#styles}>${icons.spark}</button>`;
   }
 
   #above(): TemplateResult | typeof nothing {
@@ -150,6 +170,40 @@ export class DoranComposer extends Piece {
     });
   }
 
+  // -- what a model brings
+
+  #styles(event: MouseEvent): void {
+    const button = event.currentTarget as HTMLElement;
+    const choices = STYLES.map((style): Choice => ({ label: this.words.ai.style[style], icon: icons.spark, act: () => this.#rewrite(style) }));
+    void this.renderRoot.querySelector("doran-menu")!.open(this.words.ai.rewrite, choices, over(button), button);
+  }
+
+  #rewrite(style: RewriteStyle): void {
+    const text = cleaned(this.#box.value);
+    if (text !== this.text) this.#put(text);
+    this.renderRoot.querySelector("doran-rewriting")!.rewrite(text, style);
+  }
+
+  /** Whose hands are still on the button that asked is led on; whoever writes meanwhile is not disturbed. */
+  #goToSuggestions(): void {
+    if (this.shadowRoot?.activeElement?.classList.contains("help")) this.renderRoot.querySelector("doran-suggestions")!.enter();
+  }
+
+  #takeSuggestion(event: CustomEvent<string>): void {
+    this.#put(event.detail);
+    this.focus();
+  }
+
+  #takeRewritten(event: CustomEvent<string>): void {
+    this.#put(event.detail);
+  }
+
+  /** Put words into the box as if they were written there. */
+  #put(text: string): void {
+    this.text = this.#box.value = text;
+    if (!this.editing) this.#keepDraftSoon();
+  }
+
   // -- what is done with it
 
   #submit(): void {
@@ -177,6 +231,8 @@ export class DoranComposer extends Piece {
 
   #empty(): void {
     this.#box.value = this.text = "";
+    this.renderRoot.querySelector("doran-suggestions")!.close();
+    this.renderRoot.querySelector("doran-rewriting")!.close();
   }
 
   #cancel(): void {
@@ -261,6 +317,12 @@ export class DoranComposer extends Piece {
         line-height: 1.5;
         overflow-wrap: anywhere;
         scrollbar-width: thin;
+      }
+      .help {
+        width: 2.375rem;
+        height: 2.375rem;
+        margin-inline-end: -0.25rem;
+        color: var(--accent);
       }
       .send {
         display: grid;

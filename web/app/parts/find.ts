@@ -1,10 +1,12 @@
 /** Finding a person by their exact handle, and beginning to talk. */
 
 import { css, html, nothing, type TemplateResult } from "lit";
-import { DoranError, type User } from "../../client/index.ts";
+import { ASSISTANT_ID, DoranError, type User } from "../../client/index.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
+import { aid } from "../styles/aid.ts";
 import { common } from "../styles/common.ts";
+import { dialog } from "../styles/dialog.ts";
 import { problemText } from "../words/index.ts";
 import "./avatar.ts";
 
@@ -53,7 +55,7 @@ export class DoranFind extends Piece {
     return html`
       <div class="card">
         <doran-avatar .userId=${user.id} .name=${this.nameOf(user)}></doran-avatar>
-        <p class="who"><strong><bdi>${this.nameOf(user)}</bdi></strong><span class="hint">@<bdi>${user.username}</bdi></span>${user.profile.status_message ? html`<span class="status"><bdi>${user.profile.status_message}</bdi></span>` : nothing}</p>
+        <p class="who"><strong><bdi>${this.nameOf(user)}</bdi>${user.kind === "bot" ? html` <span class="bot">${user.id === ASSISTANT_ID ? this.words.ai.badge : this.words.ai.bot}</span>` : nothing}</strong><span class="hint">@<bdi>${user.username}</bdi></span>${user.profile.status_message ? html`<span class="status"><bdi>${user.profile.status_message}</bdi></span>` : nothing}</p>
         <button class="button main slim" ?disabled=${this.busy} @click=${() => this.#start(user)}>${this.words.startTalking}</button>
       </div>
     `;
@@ -108,30 +110,9 @@ export class DoranFind extends Piece {
 
   static override styles = [
     common,
+    dialog,
+    aid,
     css`
-      dialog {
-        width: min(26rem, calc(100vw - 2rem));
-        padding: 0;
-        border: 1px solid var(--line);
-        border-radius: 1.25rem;
-        background: var(--surface);
-        color: var(--ink);
-        box-shadow: var(--shadow);
-      }
-      dialog::backdrop {
-        background: rgb(20 22 20 / 40%);
-      }
-      .box {
-        padding: 1.1rem 1.25rem 1.35rem;
-        display: grid;
-        gap: 0.7rem;
-      }
-      .head {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-        margin-inline-end: -0.5rem;
-      }
       form {
         display: grid;
         grid-template-columns: minmax(0, 1fr) auto;

@@ -2,11 +2,12 @@
 
 import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import { DoranError, type StateChange, type Thread } from "../../client/index.ts";
+import { ASSISTANT_ID, DoranError, hasEnded, type Job, type StateChange, type Thread } from "../../client/index.ts";
 import { icons } from "../lib/icons.ts";
 import { FOREVER, isMuted } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
 import { snippet } from "../lib/text.ts";
+import { aid } from "../styles/aid.ts";
 import { common } from "../styles/common.ts";
 import { brief, problemText } from "../words/index.ts";
 import "./avatar.ts";
@@ -22,6 +23,8 @@ export class DoranList extends Piece {
   declare wanted: string;
   declare archivedShown: boolean;
   declare synced: boolean;
+  /** Conversations in which the assistant is at it. */
+  readonly #answering = new Set<string>();
 
   constructor() {
     super();
@@ -34,6 +37,8 @@ export class DoranList extends Piece {
   protected override attend(): void {
     this.follow("conversations", () => this.requestUpdate());
     this.follow("person", () => this.requestUpdate());
+    this.follow("offer", () => this.requestUpdate());
+    this.follow("job", ({ job }) => job.kind === "reply" && this.#hearAnswer(job));
     this.follow("synced", () => {
       this.synced = true;
     });
@@ -51,17 +56,46 @@ export class DoranList extends Piece {
     return html`
       <header>
         <h1>${words.conversations}</h1>
+        ${this.#asksHistory ? html`<a class="round" href="#/ask" aria-label=${words.ai.history} title=${words.ai.history}>${icons.spark}</a>` : nothing}
         <button class="round" aria-label=${words.findPerson} title=${words.findPerson} @click=${this.#find}>${icons.person}</button>
         <a class="round mine" href="#/me" aria-label=${words.settings} title=${words.settings}><doran-avatar .userId=${me} .name=${this.nameOf(this.client.people.get(me))}></doran-avatar></a>
       </header>
       ${all.length >= FILTER_FROM ? html`<div class="filter">${icons.find}<input type="search" aria-label=${words.filter} placeholder=${words.filter} .value=${this.wanted} @input=${this.#filter} /></div>` : nothing}
       <nav aria-label=${words.conversations} @keydown=${this.#key}>
+        ${this.#assistant(all)}
         ${kept.length ? this.#list(kept) : archived.length ? nothing : this.#empty(all.length > 0)}
         ${archived.length ? this.#archive(archived) : nothing}
       </nav>
       <doran-menu></doran-menu>
       <doran-find></doran-find>
     `;
+  }
+
+  get #asksHistory(): boolean {
+    return this.client.ai.offers("ask") || this.client.ai.offers("semantic_search");
+  }
+
+  /** Who has never talked with the assistant learns that there is one. */
+  #assistant(all: readonly Thread[]): TemplateResult | typeof nothing {
+    const { words } = this;
+    const { assistant } = this.client.ai;
+    if (!assistant || !this.synced || this.wanted || all.some(({ peerId }) => peerId === assistant.user_id)) return nothing;
+    return html`
+      <button class="assistant" @click=${() => this.#meet(assistant.user_id)}>
+        <doran-avatar .userId=${assistant.user_id} .name=${assistant.display_name}></doran-avatar>
+        <span class="who"><span class="name"><bdi>${assistant.display_name}</bdi></span> <span class="bot">${words.ai.badge}</span></span>
+        <span class="last">${words.ai.assistantHint}</span>
+      </button>
+    `;
+  }
+
+  async #meet(userId: string): Promise<void> {
+    try {
+      const { id } = await this.client.openWith(userId);
+      this.go(`#/c/${encodeURIComponent(id)}`);
+    } catch (error) {
+      this.notify(problemText(error instanceof DoranError ? error.code : "unknown"));
+    }
   }
 
   #list(threads: readonly Thread[]): TemplateResult {
@@ -93,6 +127,7 @@ export class DoranList extends Piece {
           <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.id)?.online ?? false}></doran-avatar>
           <span class="who">
             <span class="name"><bdi>${name}</bdi></span>
+            ${this.#botSign(thread)}
             ${thread.me.pinned_at ? html`<span class="sign small">${icons.pin}<span class="unseen">${words.pinnedLabel}</span></span>` : nothing}
             ${isMuted(thread.me.muted_until) ? html`<span class="sign small">${icons.mute}<span class="unseen">${words.mutedLabel}</span></span>` : nothing}
           </span>
@@ -105,8 +140,25 @@ export class DoranList extends Piece {
     `;
   }
 
+  /** An answer grows ten times a second; the list only changes where one begins or ends. */
+  #hearAnswer(job: Job): void {
+    const id = job.conversation_id ?? "";
+    const isGrowing = !hasEnded(job);
+    if (this.#answering.has(id) === isGrowing) return;
+    if (isGrowing) this.#answering.add(id);
+    else this.#answering.delete(id);
+    this.requestUpdate();
+  }
+
+  #botSign(thread: Thread): TemplateResult | typeof nothing {
+    const { ai } = this.words;
+    if (thread.peerId === ASSISTANT_ID) return html`<span class="bot">${ai.badge}</span>`;
+    return this.client.people.get(thread.peerId)?.kind === "bot" ? html`<span class="bot">${ai.bot}</span>` : nothing;
+  }
+
   #last(thread: Thread): TemplateResult | string {
     const { words } = this;
+    if (this.#answering.has(thread.id)) return html`<em class="typing">${words.ai.answering}</em>`;
     if (thread.peerIsTyping) return html`<em class="typing">${words.typingShort}</em>`;
     if (thread.me.draft && thread.id !== this.current) return html`<em class="draft">${words.draftPrefix}</em> <bdi>${snippet(thread.me.draft)}</bdi>`;
     const waiting = thread.waiting.at(-1);
@@ -203,6 +255,7 @@ export class DoranList extends Piece {
 
   static override styles = [
     common,
+    aid,
     css`
       :host {
         display: flex;
@@ -286,6 +339,22 @@ export class DoranList extends Piece {
         border-radius: 1rem;
         text-decoration: none;
       }
+      .assistant {
+        display: grid;
+        grid-template-columns: auto minmax(0, 1fr);
+        grid-template-areas: "face who" "face last";
+        column-gap: 0.8rem;
+        row-gap: 0.1rem;
+        align-items: center;
+        flex: none;
+        padding: 0.75rem;
+        border-radius: 1rem;
+        text-align: start;
+      }
+      .assistant:hover {
+        background: var(--hover);
+      }
+      .assistant:focus-visible,
       li a:focus-visible {
         outline-offset: -2px;
       }

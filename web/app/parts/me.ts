@@ -2,10 +2,12 @@
 
 import { css, html, nothing, type TemplateResult } from "lit";
 import { type BlockInfo, DoranError, type SessionInfo, type User } from "../../client/index.ts";
+import "../ai/disclosures.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
 import { choose, type Theme, theme } from "../lib/prefs.ts";
 import { common } from "../styles/common.ts";
+import { sheet } from "../styles/sheet.ts";
 import { dayAndClock, LANGUAGES, language, problemText, type Language } from "../words/index.ts";
 import "./ask.ts";
 import "./avatar.ts";
@@ -27,6 +29,7 @@ export class DoranMe extends Piece {
 
   protected override attend(): void {
     this.follow("person", () => this.requestUpdate());
+    this.follow("offer", () => this.requestUpdate());
     void this.#read();
   }
 
@@ -37,6 +40,7 @@ export class DoranMe extends Piece {
         <header><a class="round" href="#/" aria-label=${words.back}>${icons.back}</a><h1>${words.settings}</h1></header>
         ${me ? this.#profile(me) : html`<p class="hint" role="status">${words.loading}</p>`}
         ${this.#looks()} ${this.#devices()} ${this.#blocked()}
+        ${this.client.ai.isThere ? html`<doran-disclosures ?quiet=${this.client.ai.offer.kinds.length === 0}></doran-disclosures>` : nothing}
         <button class="button danger out" @click=${this.#logOut}>${words.logOut}</button>
       </div>
       <doran-ask></doran-ask>
@@ -181,29 +185,8 @@ export class DoranMe extends Piece {
 
   static override styles = [
     common,
+    sheet,
     css`
-      :host {
-        display: block;
-        min-height: 0;
-        overflow-y: auto;
-        background: var(--paper);
-        scrollbar-width: thin;
-        scrollbar-color: var(--scroll) transparent;
-      }
-      .page {
-        max-width: 36rem;
-        margin: 0 auto;
-        padding: 1rem 1.25rem 3rem;
-        padding-block-start: calc(1rem + env(safe-area-inset-top));
-        display: grid;
-        gap: 1rem;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        gap: 0.25rem;
-        margin-inline-start: -0.6rem;
-      }
       section {
         display: grid;
         gap: 0.9rem;

@@ -163,6 +163,12 @@ export function under(button: HTMLElement): Spot {
   return { x: right - 200, y: bottom + 4 };
 }
 
+/** Over a button's end, for one that stands at the bottom of the window. */
+export function over(button: HTMLElement): Spot {
+  const { right, top } = button.getBoundingClientRect();
+  return { x: right - 200, y: top - 4 };
+}
+
 customElements.define("doran-menu", DoranMenu);
 
 declare global {

@@ -1,23 +1,30 @@
 /** What was said, as far back as one likes: a few pages of it on the page at a time, held still while more comes in. */
 
-import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import { DoranError, type DeleteScope, type Message, type Thread, type Waiting } from "../../client/index.ts";
+import "../ai/answering.ts";
+import { isTranslated, targetFor, wantTranslation } from "../ai/translation.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
+import { answer, prose } from "../lib/prose.ts";
 import { type Row, rows, visible } from "../lib/rows.ts";
 import { around, down, following, newest, type Span, up } from "../lib/span.ts";
-import { isOnlyEmoji, snippet, tokens } from "../lib/text.ts";
+import { isOnlyEmoji, snippet } from "../lib/text.ts";
 import { common } from "../styles/common.ts";
+import { timeline } from "../styles/timeline.ts";
 import { clock, day, dayAndClock, problemText } from "../words/index.ts";
 import "./ask.ts";
 import { type Choice, type Spot, under } from "./menu.ts";
 
 type MessageRow = Extract<Row, { kind: "message" }>;
+type LostRow = Extract<Row, { kind: "lost" }>;
 type WaitingRow = Extract<Row, { kind: "waiting" }>;
 
 /** How far from an edge the next page is fetched, in pixels. */
 const NEAR = 900;
+/** From so many unread messages on, one may want to have them summed up. */
+const MANY = 10;
 /** This close to the end counts as being there. */
 const AT_END = 32;
 const LONG_PRESS_MS = 450;
@@ -29,10 +36,12 @@ const UNREAD_PAGES = 5;
 const LAST = Number.MAX_SAFE_INTEGER;
 
 export class DoranTimeline extends Piece {
-  static override properties = { thread: { attribute: false }, name: {}, loading: { state: true }, failed: { state: true }, flash: { state: true }, pinned: { state: true }, heard: { state: true }, active: { state: true } };
+  static override properties = { thread: { attribute: false }, name: {}, bot: { type: Boolean }, loading: { state: true }, failed: { state: true }, flash: { state: true }, pinned: { state: true }, heard: { state: true }, active: { state: true } };
 
   declare thread: Thread;
   declare name: string;
+  /** The other one is a bot: it reads nothing, and nobody has looked where its links lead. */
+  declare bot: boolean;
   declare loading: boolean;
   declare failed: boolean;
   declare flash: string;
@@ -46,8 +55,11 @@ export class DoranTimeline extends Piece {
   #fromSeq = 0;
   #toSeq = LAST;
   #after: number | null = null;
+  #missed = 0;
   #begun = false;
   #reaching = false;
+  /** One came to see a certain message: then the first unread one is not looked for. */
+  #led = false;
   #waiting = 0;
   #place: "hold" | "divider" | { readonly key: string } = "hold";
   #looking = 0;
@@ -59,7 +71,7 @@ export class DoranTimeline extends Piece {
   constructor() {
     super();
     this.name = this.flash = this.heard = this.active = "";
-    this.loading = this.failed = false;
+    this.loading = this.failed = this.bot = false;
     this.pinned = true;
   }
 
@@ -69,6 +81,7 @@ export class DoranTimeline extends Piece {
     this.follow("synced", () => {
       this.failed = false;
     });
+    this.follow("offer", () => this.requestUpdate());
     this.listen("focus", () => this.#lookSoon());
     this.until(() => this.#resized.disconnect());
     const shown = () => this.#lookSoon();
@@ -83,14 +96,15 @@ export class DoranTimeline extends Piece {
     const messages = visible(thread);
     const { from, to } = this.#span(messages);
     const shown = rows(messages, from, to, thread.waiting, this.#after);
-    const active = shown.some(({ key }) => key === this.active) ? this.active : shown.at(-1)?.key;
+    const active = shown.some(({ key }) => key === this.active) ? this.active : shown.findLast(({ kind }) => kind !== "lost")?.key;
     return html`
       <div class="scroller" @scroll=${this.#scrolled}>
         <div class="content ${messages.length + thread.waiting.length ? "" : "hollow"}">
           ${this.#top(from, messages.length + thread.waiting.length)}
           <div class="log" role="log" aria-live="off" aria-label=${words.messagesWith(this.name)} @keydown=${this.#key}>
-            ${repeat(shown, ({ key }) => key, (row) => (row.kind === "message" ? this.#message(row, row.key === active) : this.#waitingRow(row, row.key === active)))}
+            ${repeat(shown, ({ key }) => key, (row) => this.#row(row, row.key === active))}
           </div>
+          ${this.bot && this.#toSeq === LAST ? html`<doran-answering .thread=${thread} .name=${this.name}></doran-answering>` : nothing}
         </div>
       </div>
       ${this.pinned && this.#toSeq === LAST ? nothing : this.#jump()}
@@ -104,7 +118,33 @@ export class DoranTimeline extends Piece {
     const { words } = this;
     if (this.failed) return html`<p class="top">${words.loadFailed} <button class="link" @click=${this.#tryAgain}>${words.again}</button></p>`;
     if (from > 0 || !this.thread.complete) return html`<p class="top" role="status">${this.loading ? words.older : ""}</p>`;
-    return html`<div class="beginning"><doran-avatar .userId=${this.thread.peerId} .name=${this.name}></doran-avatar><p>${words.beginning(this.name)}</p>${count ? nothing : html`<p class="hint">${words.sayHello}</p>`}</div>`;
+    return html`<div class="beginning"><doran-avatar .userId=${this.thread.peerId} .name=${this.name}></doran-avatar><p>${words.beginning(this.name)}</p>${count ? nothing : html`<p class="hint">${this.bot ? words.ai.assistantHint : words.sayHello}</p>`}</div>`;
+  }
+
+  #row(row: Row, active: boolean): TemplateResult {
+    if (row.kind === "lost") return this.#lost(row);
+    return row.kind === "message" ? this.#message(row, active) : this.#waitingRow(row, active);
+  }
+
+  /** However much was lost, and whether anything was at all: one line. */
+  #lost(row: LostRow): TemplateResult {
+    return html`
+      <div class="row opens" data-key=${row.key} data-seq=${row.seq}>
+        ${row.day ? html`<div class="day" role="separator"><span>${day(new Date(row.at))}</span></div>` : nothing}
+        ${row.divider ? this.#divider() : nothing}
+        <p class="lost">${this.words.lostMessages}</p>
+      </div>
+    `;
+  }
+
+  /** Where I stopped reading; if much was said since, it can be summed up. */
+  #divider(): TemplateResult {
+    const { words } = this;
+    const sums = this.#missed >= MANY && !this.bot && this.client.ai.offers("summarize");
+    return html`
+      <div class="divider" role="separator"><span>${words.newMessages}</span></div>
+      ${sums ? html`<p class="sum"><button class="button plain slim" @click=${() => this.dispatchEvent(new CustomEvent("summarize", { detail: this.#after }))}>${icons.spark}${words.ai.summarizeUnread}</button></p>` : nothing}
+    `;
   }
 
   #message(row: MessageRow, active: boolean): TemplateResult {
@@ -114,14 +154,14 @@ export class DoranTimeline extends Piece {
     return html`
       <div class=${classes({ row: true, mine, opens: row.opens, closes: row.closes, flash: row.key === this.flash })} data-key=${row.key} data-seq=${message.seq}>
         ${row.day ? html`<div class="day" role="separator"><span>${day(date)}</span></div>` : nothing}
-        ${row.divider ? html`<div class="divider" role="separator"><span>${this.words.newMessages}</span></div>` : nothing}
+        ${row.divider ? this.#divider() : nothing}
         <article class="line" tabindex=${active ? 0 : -1} @contextmenu=${(event: MouseEvent) => this.#menuAt(event, message)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, message)} @pointerup=${this.#released} @pointermove=${this.#strayed} @pointercancel=${this.#released} @focus=${() => (this.active = row.key)}>
           ${mine ? nothing : html`<span class="face">${row.opens ? html`<doran-avatar .userId=${message.sender_id} .name=${this.name}></doran-avatar>` : nothing}</span>`}
           <span class="unseen">${mine ? this.words.you : this.name}:</span>
           ${this.#bubble(message)}
           <span class="meta">
             ${message.edited_at && !message.is_deleted ? html`<span class="edited">${this.words.edited}</span>` : nothing}
-            ${mine && !message.is_deleted ? this.#mark(message, row.closes) : nothing}
+            ${mine && !message.is_deleted && !this.bot ? this.#mark(message, row.closes) : nothing}
             <time class=${row.closes ? "" : "unseen"} datetime=${message.created_at} title=${dayAndClock(date)}>${clock(date)}</time>
           </span>
           ${message.is_deleted ? nothing : html`<button class="round more" tabindex="-1" aria-label=${this.words.messageActions} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menuUnder(event, message)}>${icons.more}</button>`}
@@ -132,7 +172,8 @@ export class DoranTimeline extends Piece {
 
   #bubble(message: Message): TemplateResult {
     if (message.is_deleted) return html`<div class="bubble gone">${this.words.deletedMessage}</div>`;
-    return html`<div class="bubble ${isOnlyEmoji(message.content) ? "emoji" : ""}">${message.reply_to ? this.#quote(message.reply_to) : nothing}${text(message.content)}</div>`;
+    const written = isAnswer(message) ? answer(message.content) : prose(message.content);
+    return html`<div class="bubble ${isOnlyEmoji(message.content) ? "emoji" : ""}">${message.reply_to && !isAnswer(message) ? this.#quote(message.reply_to) : nothing}${written}${isTranslated(message) ? html`<doran-translation .message=${message} @given-up=${() => this.requestUpdate()}></doran-translation>` : nothing}</div>`;
   }
 
   #quote(id: string): TemplateResult {
@@ -158,7 +199,7 @@ export class DoranTimeline extends Piece {
         ${row.day ? html`<div class="day" role="separator"><span>${day(new Date(entry.createdAt))}</span></div>` : nothing}
         <article class="line" tabindex=${active ? 0 : -1}>
           <span class="unseen">${this.words.you}:</span>
-          <div class="bubble ${entry.problem ? "refused" : "pending"} ${isOnlyEmoji(entry.content) ? "emoji" : ""}">${entry.replyTo ? this.#quote(entry.replyTo) : nothing}${text(entry.content)}</div>
+          <div class="bubble ${entry.problem ? "refused" : "pending"} ${isOnlyEmoji(entry.content) ? "emoji" : ""}">${entry.replyTo ? this.#quote(entry.replyTo) : nothing}${prose(entry.content)}</div>
           ${entry.problem ? nothing : this.#onItsWay(entry)}
         </article>
         ${entry.problem ? this.#refusal(entry, entry.problem) : nothing}
@@ -200,7 +241,9 @@ export class DoranTimeline extends Piece {
 
   protected override update(changed: PropertyValues): void {
     const anchor = this.pinned ? null : this.#anchor();
+    const focused = this.#focusedKey;
     super.update(changed);
+    if (focused && this.#focusedKey !== focused) this.#refocus(focused);
     if (this.#place !== "hold") this.#goToPlace();
     else if (this.pinned) this.#toBottom();
     else if (anchor) this.#restore(anchor);
@@ -220,7 +263,8 @@ export class DoranTimeline extends Piece {
     this.#begun = true;
     const messages = visible(this.thread);
     this.#keep(newest(messages.length), messages);
-    if (this.thread.unread === 0) return;
+    this.#missed = this.thread.unread;
+    if (this.#missed === 0) return;
     this.#after = Math.max(this.thread.readUpTo, this.thread.me.hidden_before_seq - 1);
     if (this.thread.timeline.low > this.#after + 1) void this.#reachFirstUnread(this.#after + 1);
     else this.#place = "divider";
@@ -230,14 +274,15 @@ export class DoranTimeline extends Piece {
   async #reachFirstUnread(seq: number): Promise<void> {
     this.#reaching = true;
     try {
-      for (let page = 0; this.thread.timeline.low > seq && page < UNREAD_PAGES; page++) await this.client.loadOlder(this.thread.id, 100);
+      const pages = UNREAD_PAGES + Math.ceil(this.thread.lostAfter(seq) / 100);
+      for (let page = 0; this.thread.timeline.low > seq && page < pages; page++) await this.client.loadOlder(this.thread.id, 100);
     } catch {
       this.failed = true;
     }
     this.#reaching = false;
     const messages = visible(this.thread);
     const at = firstAtLeast(messages, seq);
-    if (this.thread.timeline.low > seq || at >= messages.length) return this.#lookSoon();
+    if (this.#led || this.thread.timeline.low > seq || at >= messages.length) return this.#lookSoon();
     this.#keep(around(at, messages.length), messages);
     this.#place = "divider";
   }
@@ -363,7 +408,7 @@ export class DoranTimeline extends Piece {
   }
 
   #hear(message: Message): void {
-    this.heard = `${this.name}: ${snippet(message.content)}`;
+    this.heard = `${this.name}: ${isAnswer(message) ? message.content : snippet(message.content)}`;
     const nobodyLooks = document.visibilityState !== "visible" || !document.hasFocus();
     if (nobodyLooks && (this.#after === null || this.thread.readUpTo > this.#after)) this.#after = this.thread.readUpTo;
   }
@@ -374,17 +419,28 @@ export class DoranTimeline extends Piece {
     this.#keep(newest(messages.length), messages);
   }
 
-  /** Go to what a reply answers, reading as far back as it takes. */
-  async #showQuoted(id: string): Promise<void> {
+  /** Go to a message: one that an answer rests on. */
+  show(seq: number): Promise<void> {
+    this.#led = true;
+    return this.#reach(() => this.thread.timeline.low <= seq, (message) => message.seq === seq && !message.is_deleted);
+  }
+
+  /** Go to what a reply answers. */
+  #showQuoted(id: string): Promise<void> {
+    return this.#reach(() => this.thread.timeline.find(id) !== undefined, (message) => message.id === id);
+  }
+
+  /** Read as far back as it takes. */
+  async #reach(isHeld: () => boolean, isIt: (message: Message) => boolean): Promise<void> {
     try {
-      for (let page = 0; !this.thread.timeline.find(id) && page < QUOTE_PAGES; page++) {
+      for (let page = 0; !isHeld() && page < QUOTE_PAGES; page++) {
         if (!(await this.client.loadOlder(this.thread.id, 100))) break;
       }
     } catch {
       return this.notify(this.words.loadFailed);
     }
     const messages = visible(this.thread);
-    const at = messages.findIndex((message) => message.id === id);
+    const at = messages.findIndex(isIt);
     if (at < 0) return this.notify(this.words.quoteGone);
     this.#show(at, messages);
   }
@@ -447,10 +503,21 @@ export class DoranTimeline extends Piece {
     return [
       { label: words.reply, icon: icons.reply, act: () => this.#tell("reply", message) },
       { label: words.copy, icon: icons.copy, act: () => void this.#copy(message) },
+      ...this.#translation(message),
       ...(mine ? [{ label: words.edit, icon: icons.edit, act: () => this.#tell("edit", message) }] : []),
       this.#deletion(message, "me"),
       ...(mine ? [this.#deletion(message, "everyone")] : []),
     ];
+  }
+
+  #translation(message: Message): Choice[] {
+    if (!this.client.ai.offers("translate") || isTranslated(message)) return [];
+    const target = targetFor(message.content);
+    const act = () => {
+      wantTranslation(message, target);
+      this.requestUpdate();
+    };
+    return [{ label: this.words.ai.translate[target], icon: icons.translate, act }];
   }
 
   #deletion(message: Message, scope: DeleteScope): Choice {
@@ -497,6 +564,11 @@ export class DoranTimeline extends Piece {
     event.preventDefault();
   }
 
+  /** What waited is drawn anew when it is sent: whoever stood on it stays there. */
+  #refocus(key: string): void {
+    this.#rowElement(key)?.querySelector<HTMLElement>("article")?.focus({ preventScroll: true });
+  }
+
   #focusRow(article: HTMLElement | undefined): void {
     if (!article) return;
     this.active = article.closest<HTMLElement>(".row")!.dataset["key"]!;
@@ -515,6 +587,12 @@ export class DoranTimeline extends Piece {
     return scrollHeight - scrollTop - clientHeight;
   }
 
+  /** Of the message that has the focus itself, not of a button in it. */
+  get #focusedKey(): string | undefined {
+    const focused = (this.renderRoot as ShadowRoot).activeElement;
+    return focused?.matches("article") ? focused.closest<HTMLElement>(".row")?.dataset["key"] : undefined;
+  }
+
   get #rowElements(): HTMLElement[] {
     return [...this.renderRoot.querySelectorAll<HTMLElement>(".row[data-key]")];
   }
@@ -523,291 +601,12 @@ export class DoranTimeline extends Piece {
     return this.renderRoot.querySelector<HTMLElement>(`.row[data-key="${CSS.escape(key)}"]`);
   }
 
-  static override styles = [
-    common,
-    css`
-      :host {
-        position: relative;
-        display: block;
-        min-height: 0;
-        min-width: 0;
-      }
-      .scroller {
-        height: 100%;
-        overflow-y: auto;
-        overflow-anchor: none;
-        overscroll-behavior: contain;
-        scrollbar-width: thin;
-        scrollbar-color: var(--scroll) transparent;
-      }
-      .content {
-        min-height: 100%;
-        display: flex;
-        flex-direction: column;
-        justify-content: flex-end;
-        padding: 1rem 1.25rem 0.75rem;
-        max-width: 60rem;
-        margin: 0 auto;
-      }
-      .hollow {
-        justify-content: center;
-      }
-      .top {
-        min-height: 1.5rem;
-        text-align: center;
-        font-size: 0.8125rem;
-        color: var(--ink-faint);
-      }
-      .beginning {
-        display: grid;
-        justify-items: center;
-        gap: 0.5rem;
-        padding: 1.5rem 0 0.75rem;
-        text-align: center;
-        color: var(--ink-soft);
-        font-size: 0.9375rem;
-        --size: 4rem;
-      }
-      .row {
-        contain: layout style;
-        padding-block-start: 0.1875rem;
-      }
-      .row.opens {
-        padding-block-start: 0.75rem;
-      }
-      .day,
-      .divider {
-        display: flex;
-        align-items: center;
-        justify-content: center;
-        gap: 0.9rem;
-        padding: 1rem 0 0.9rem;
-        font-size: 0.8125rem;
-        color: var(--ink-soft);
-      }
-      .day span {
-        padding: 0.25rem 0.85rem;
-        border-radius: 1rem;
-        background: var(--sunken);
-      }
-      .divider {
-        color: var(--accent);
-        font-weight: 600;
-      }
-      .divider::before,
-      .divider::after {
-        content: "";
-        flex: 1;
-        height: 1px;
-        background: currentColor;
-        opacity: 0.35;
-      }
-      .line {
-        display: flex;
-        align-items: flex-end;
-        gap: 0.4rem;
-        border-radius: 1rem;
-        position: relative;
-      }
-      .mine .line {
-        flex-direction: row-reverse;
-      }
-      .face {
-        width: 2.25rem;
-        flex: none;
-        align-self: flex-start;
-        margin-inline-end: 0.2rem;
-        --size: 2.25rem;
-      }
-      .bubble {
-        min-width: 0;
-        max-width: min(34rem, 74%);
-        padding: 0.55rem 0.9rem 0.6rem;
-        border-radius: 1.15rem;
-        background: var(--theirs);
-        color: var(--theirs-ink);
-        box-shadow: var(--shadow-bubble);
-        white-space: pre-wrap;
-        overflow-wrap: anywhere;
-        word-break: keep-all;
-      }
-      .row:not(.mine).opens .bubble {
-        border-start-start-radius: 0.35rem;
-      }
-      .mine .bubble {
-        background: var(--mine);
-        color: var(--mine-ink);
-      }
-      .mine.opens .bubble {
-        border-start-end-radius: 0.35rem;
-      }
-      .bubble.gone {
-        background: none;
-        box-shadow: inset 0 0 0 1px var(--line);
-        color: var(--ink-faint);
-        font-size: 0.9375rem;
-      }
-      .bubble.emoji {
-        background: none;
-        box-shadow: none;
-        padding: 0.1rem 0.2rem;
-        font-size: 2.5rem;
-        line-height: 1.2;
-      }
-      .bubble.pending {
-        opacity: 0.85;
-      }
-      .bubble.refused {
-        background: var(--danger-soft);
-        color: var(--ink);
-      }
-      .bubble a {
-        color: inherit;
-        text-decoration: underline;
-        text-decoration-thickness: 1px;
-        text-underline-offset: 3px;
-        overflow-wrap: anywhere;
-      }
-      .quote {
-        display: grid;
-        width: 100%;
-        min-width: 6rem;
-        text-align: start;
-        margin: 0.1rem 0 0.5rem;
-        padding: 0.35rem 0.7rem;
-        border-inline-start: 3px solid var(--accent);
-        border-radius: 0.5rem;
-        background: color-mix(in srgb, currentColor 7%, transparent);
-        font-size: 0.875rem;
-        line-height: 1.4;
-        white-space: normal;
-      }
-      .quote span {
-        overflow: hidden;
-        display: -webkit-box;
-        -webkit-box-orient: vertical;
-        -webkit-line-clamp: 2;
-        opacity: 0.85;
-      }
-      .emoji .quote {
-        color: var(--ink);
-      }
-      .meta {
-        position: relative;
-        flex: none;
-        display: flex;
-        align-items: center;
-        gap: 0.25rem;
-        padding-block-end: 0.15rem;
-        font-size: 0.75rem;
-        line-height: 1.2;
-        color: var(--meta);
-        white-space: nowrap;
-      }
-      .mark {
-        color: var(--meta);
-      }
-      .mark .icon {
-        stroke-width: 2.2;
-      }
-      .mark.read {
-        color: var(--accent);
-      }
-      .late {
-        animation: late 200ms 350ms both;
-      }
-      @keyframes late {
-        from {
-          opacity: 0;
-        }
-      }
-      .more {
-        width: 2rem;
-        height: 2rem;
-        opacity: 0;
-        align-self: center;
-      }
-      .more .icon {
-        width: 1.15rem;
-        height: 1.15rem;
-      }
-      .line:focus-visible .more,
-      .more:focus-visible {
-        opacity: 1;
-      }
-      @media (hover: hover) {
-        .line:hover .more {
-          opacity: 1;
-        }
-      }
-      @media (pointer: coarse) {
-        .more {
-          display: none;
-        }
-        .bubble {
-          -webkit-touch-callout: none;
-          user-select: none;
-          -webkit-user-select: none;
-        }
-      }
-      .refusal {
-        display: flex;
-        flex-wrap: wrap;
-        align-items: center;
-        justify-content: flex-end;
-        gap: 0.2rem 0.6rem;
-        padding: 0.3rem 0.1rem 0;
-        font-size: 0.8125rem;
-        color: var(--danger);
-      }
-      .flash .bubble {
-        animation: flash 1.5s ease-out;
-      }
-      @keyframes flash {
-        0%,
-        40% {
-          box-shadow: 0 0 0 3px var(--accent);
-        }
-      }
-      .jump {
-        position: absolute;
-        inset-inline: 0;
-        inset-block-end: 0.9rem;
-        margin: 0 auto;
-        width: fit-content;
-        min-width: 2.75rem;
-        height: 2.75rem;
-        display: flex;
-        align-items: center;
-        justify-content: center;
-        gap: 0.4rem;
-        padding: 0 0.7rem;
-        border: 1px solid var(--line);
-        border-radius: 1.5rem;
-        background: var(--raised);
-        color: var(--accent);
-        box-shadow: var(--shadow);
-        font-size: 0.875rem;
-        font-weight: 600;
-      }
-      .jump span {
-        padding-inline-start: 0.35rem;
-      }
-      @media (max-width: 759px) {
-        .content {
-          padding-inline: 0.85rem;
-        }
-        .bubble {
-          max-width: 76%;
-        }
-      }
-    `,
-  ];
+  static override styles = [common, timeline];
 }
 
-/** Text as text: links are elements of their own, everything stands apart from its surroundings' direction. */
-function text(content: string): TemplateResult {
-  return html`<span class="isolate" dir="auto">${tokens(content).map((token) => (token.kind === "text" ? token.text : html`<a href=${token.href} target="_blank" rel="noopener noreferrer nofollow">${token.text}</a>`))}</span>`;
+/** A model wrote it, whoever it came from. */
+function isAnswer(message: Message): boolean {
+  return message.client_message_id?.startsWith("ai:") ?? false;
 }
 
 function classes(named: Record<string, boolean>): string {

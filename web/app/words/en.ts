@@ -1,5 +1,6 @@
 /** English. */
 
+import { ai } from "./ai.en.ts";
 import type { Words } from "./ko.ts";
 
 const plural = new Intl.PluralRules("en");
@@ -78,6 +79,7 @@ export const en: Words = {
   cancel: "Cancel",
   edited: "edited",
   deletedMessage: "This message was deleted",
+  lostMessages: "Messages may have been lost when the server was restored",
   replyingTo: (name) => `Replying to ${name}`,
   replyingToMe: "Replying to yourself",
   editing: "Editing message",
@@ -152,6 +154,7 @@ export const en: Words = {
   confirmLogOutTitle: "Log out?",
   confirmLogOut: (number) => `${count(number, "message that was", "messages that were")} not sent will be lost.`,
   myHandle: (handle) => `Your user name: ${handle}`,
+  ai,
   wrong: {
     username: "Use 2 to 32 letters, digits, _ . or - and begin with a letter or digit.",
     password: "Use 8 to 256 characters.",
@@ -176,6 +179,9 @@ export const en: Words = {
     not_found: "Not found.",
     payload_too_large: "That is too long.",
     storage_full: "The server’s storage is full.",
+    no_provider: "The AI cannot be used now.",
+    ai_off: "The operator has switched the AI off for now.",
+    budget_exhausted: "The allowance for the AI is used up. Try again later.",
     unavailable: "The server cannot answer now. Try again soon.",
     unknown: "Something went wrong. Try again in a moment.",
   },

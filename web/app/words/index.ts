@@ -47,6 +47,21 @@ export function problemText(code: string): string {
   return texts[code] ?? words().problem.unknown;
 }
 
+/** Why a job of the AI failed, or was refused, in words for the person who asked. */
+export function failureText(code: string): string {
+  const texts: Record<string, string> = words().ai.failure;
+  return texts[code] ?? problemText(code);
+}
+
+/** What a language is called: 영어 for `en`; the tag itself where the browser knows no name. */
+export function languageName(tag: string): string {
+  try {
+    return new Intl.DisplayNames(spoken, { type: "language" }).of(tag) ?? tag;
+  } catch {
+    return tag;
+  }
+}
+
 // -- dates and times
 
 const formats = new Map<string, Intl.DateTimeFormat>();

@@ -1,5 +1,7 @@
 /** Korean, the first language of the page; every other catalogue has exactly these keys. */
 
+import { ai } from "./ai.ko.ts";
+
 export const ko = {
   name: "도란",
   tagline: "둘이서 나누는 조용한 이야기",
@@ -77,6 +79,7 @@ export const ko = {
   cancel: "취소",
   edited: "수정됨",
   deletedMessage: "삭제된 메시지예요",
+  lostMessages: "서버를 복구하면서 사라진 메시지가 있을 수 있어요",
   replyingTo: (name: string) => `${name}님에게 답장`,
   replyingToMe: "내 메시지에 답장",
   editing: "메시지 수정",
@@ -156,6 +159,7 @@ export const ko = {
   confirmLogOutTitle: "로그아웃할까요?",
   confirmLogOut: (count: number) => `아직 보내지 못한 메시지 ${count}개가 사라져요.`,
   myHandle: (handle: string) => `내 아이디: ${handle}`,
+  ai,
   // what a field must be, where it is not
   wrong: {
     username: "한글, 영문, 숫자, _ . - 로 2~32자를 써 주세요. 글자나 숫자로 시작해야 해요.",
@@ -182,6 +186,9 @@ export const ko = {
     not_found: "찾을 수 없어요.",
     payload_too_large: "내용이 너무 길어요.",
     storage_full: "서버의 저장 공간이 가득 찼어요.",
+    no_provider: "지금은 AI를 쓸 수 없어요.",
+    ai_off: "운영자가 AI를 잠시 꺼 두었어요.",
+    budget_exhausted: "쓸 수 있는 AI 사용량을 다 썼어요. 나중에 다시 해 주세요.",
     unavailable: "서버가 잠시 쉬고 있어요. 곧 다시 해 주세요.",
     unknown: "문제가 생겼어요. 잠시 뒤에 다시 해 주세요.",
   },

@@ -13,7 +13,7 @@ let box: HTMLTextAreaElement;
 beforeEach(async () => {
   send.mockReset();
   vi.stubGlobal("matchMedia", (query: string) => ({ matches: query !== "(pointer: coarse)" }));
-  use({ userId: "minji", send, typing: vi.fn(), changeState: vi.fn(async () => undefined), edit: vi.fn() } as unknown as DoranClient);
+  meets(vi.fn());
   composer = new DoranComposer();
   composer.thread = { id: "talk", me: { draft: "" } } as Thread;
   document.body.append(composer);
@@ -24,6 +24,11 @@ afterEach(() => {
   composer.remove();
   vi.unstubAllGlobals();
 });
+
+/** A client that only takes what is sent and edited, and has no AI. */
+function meets(edit: () => unknown): void {
+  use({ userId: "minji", on: () => () => undefined, ai: { offers: () => false }, send, edit, typing: vi.fn(), changeState: vi.fn(async () => undefined) } as unknown as DoranClient);
+}
 
 const texts = () => send.mock.calls.map(([, text]) => text);
 
@@ -229,7 +234,7 @@ test("an Enter that says it is composing is believed, even if nobody saw the com
 
 test("an edit is saved once, however often Enter is pressed", async () => {
   const edit = vi.fn(() => new Promise<void>((wake) => setTimeout(wake, 5)));
-  use({ userId: "minji", send, edit, typing: vi.fn(), changeState: vi.fn(async () => undefined) } as unknown as DoranClient);
+  meets(edit);
   composer.editing = { id: "one", sender_id: "minji", content: "안녕" } as Message;
   await composer.updateComplete;
   type("하세요");

@@ -47,6 +47,24 @@ describe("rows", () => {
     expect(after!.key).toBe(before!.key);
   });
 
+  test("what a restore emptied is one line, however long, and keeps its row while more of it is read", () => {
+    const lost = (seq: number) => message(seq, { sender_id: "", is_deleted: true, content: "" });
+    const held = [message(1), ...[2, 3, 4, 5].map(lost), message(6), lost(7), message(8)];
+    const shown = (messages: typeof held) => {
+      const thread = { timeline: { messages }, me: { hidden_before_seq: 0 } } as unknown as Thread;
+      const seen = visible(thread);
+      return rows(seen, 0, seen.length, [], null);
+    };
+    expect(shown(held).map(({ kind }) => kind)).toEqual(["message", "lost", "message", "lost", "message"]);
+    expect(shown(held.slice(3))[0]!.key).toBe(shown(held)[1]!.key);
+    expect(shown(held).map((row) => row.kind === "message" && [row.opens, row.closes])).toEqual([[true, true], false, [true, true], false, [true, true]]);
+  });
+
+  test("what I deleted is a message of somebody's, and stays one row each", () => {
+    const gone = [1, 2].map((seq) => message(seq, { is_deleted: true, content: "" }));
+    expect(rows(gone, 0, 2, [], null).map(({ kind }) => kind)).toEqual(["message", "message"]);
+  });
+
   test("what I cleared is not shown", () => {
     const thread = { timeline: { messages: [1, 2, 3].map((seq) => message(seq)) }, me: { hidden_before_seq: 3 } } as unknown as Thread;
     expect(visible(thread).map(({ seq }) => seq)).toEqual([3]);

@@ -5,6 +5,12 @@ import { cleaned, initial, isBlank, isOnlyEmoji, lengthOf, safeHref, snippet, to
 
 const links = (text: string) => tokens(text).flatMap((token) => (token.kind === "link" ? [token.text] : []));
 
+/** Of this process: how busy the machine is with others does not count. */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
 describe("links", () => {
   const CASES: readonly [string, readonly string[]][] = [
     ["https://example.com", ["https://example.com"]],
@@ -34,11 +40,11 @@ describe("links", () => {
   });
 
   test("a long text without an end is read in no time", () => {
-    const started = performance.now();
+    const started = cpuSeconds();
     tokens(`https://${"a.".repeat(50_000)}`);
     tokens(`${"https://a가".repeat(5_000)}`);
     tokens(`https://a${")".repeat(4_000)}`);
-    expect(performance.now() - started).toBeLessThan(500);
+    expect(cpuSeconds() - started).toBeLessThan(0.5);
   });
 });
 

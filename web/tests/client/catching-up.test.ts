@@ -49,6 +49,26 @@ describe("sync", () => {
     expect(timeline.mark).toBe(4);
   });
 
+  test("positions that a restore emptied are asked for like any hole, and are never unread", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(1), message(2)], { me: { ...talk(2).me, last_read_seq: 1, last_delivered_seq: 2 } })]);
+    const thread = client.conversation(TALK)!;
+    expect(thread.unread).toBe(1);
+    socket.hear(live(message(6)));
+    socket.hear({ type: "conversation_updated", conversation_id: TALK, conversation: talk(6, { lost: [{ first_seq: 3, last_seq: 5 }] }) });
+    expect(thread.unread).toBe(2);
+    await pass(1_000);
+    expect(socket.last("changes")).toMatchObject({ since: 2 });
+    const lost = [3, 4, 5].map((seq) => message(seq, { sender_id: "", is_deleted: true, content: "" }));
+    socket.hear({ type: "changes", ref: socket.last("changes")["ref"], conversation_id: TALK, results: [...lost, message(6)], next_since: 6, has_more: false });
+    await pass();
+    expect([thread.timeline.high, thread.unread, thread.lastMessage!.seq]).toEqual([6, 2, 6]);
+    client.markRead(TALK, 4);
+    expect(thread.unread).toBe(1);
+    client.markRead(TALK, 6);
+    expect(thread.unread).toBe(0);
+  });
+
   test("more changes than fit in the answer are asked for", async () => {
     const client = minji(server);
     (await online(server, client, [line([message(1)])])).drop(1006);

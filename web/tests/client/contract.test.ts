@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ko } from "../../app/words/ko.ts";
+import { ASSISTANT_ID } from "../../client/ai.ts";
 import { CLOSES, DoranError } from "../../client/errors.ts";
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf-8");
@@ -13,8 +14,8 @@ const ours = read("../../client/frames.ts");
 const problems = [...errors.matchAll(/\(\s*"(\w+)",\s*(\d{3}),/g)].map(([, code]) => code!);
 
 /** The fields of a struct of the server, without those it inherits. */
-function struct(name: string): string[] {
-  const body = spoken.match(new RegExp(`class ${name}\\(.*\\):\\n((?: {4}.*\\n|\\n)+?)\\n\\n`))![1]!;
+function struct(name: string, source = spoken): string[] {
+  const body = source.match(new RegExp(`class ${name}\\(.*\\):\\n((?: {4}.*\\n|\\n)+?)\\n\\n`))![1]!;
   return [...body.matchAll(/^ {4}(\w+): /gm)].map(([, field]) => field!);
 }
 
@@ -38,15 +39,28 @@ test("every refusal that is treated by its code, or has words of its own, exists
   expect(problems.filter((code) => new DoranError(code).sessionOver)).toEqual(["invalid_refresh_token", "refresh_token_reused"]);
 });
 
+test("every reason for which a job may fail has words, and no other", () => {
+  const table = errors.slice(errors.indexOf("_JOB_FAILURES = ("), errors.indexOf("PROBLEMS: Final"));
+  const reasons = [...table.matchAll(/\(\s*"(\w+)",\s*"/g)].map(([, code]) => code!);
+  expect(reasons.length).toBeGreaterThan(10);
+  expect(Object.keys(ko.ai.failure).sort()).toEqual(reasons.sort());
+});
+
 test("frames: the same kinds are known on both sides", () => {
-  const theirs = new Set([...spoken.matchAll(/tag="(\w+)"/g)].map(([, tag]) => tag));
-  const known = new Set([...ours.matchAll(/type: ((?:"\w+"(?: \| )?)+)/g)].flatMap(([, tags]) => tags!.split(" | ").map((tag) => tag.slice(1, -1))));
+  const theirs = new Set([...spoken.matchAll(/tag="([\w.]+)"/g)].map(([, tag]) => tag));
+  const known = new Set([...ours.matchAll(/type: ((?:"[\w.]+"(?: \| )?)+)/g)].flatMap(([, tags]) => tags!.split(" | ").map((tag) => tag.slice(1, -1))));
   known.delete("Bearer");
   theirs.delete("conversation_history"); // said on the door of one conversation only, which this client does not use
   expect([...known].sort()).toEqual([...theirs].sort());
 });
 
-for (const [theirs, mine] of [["MessageView", "Message"], ["Marks", "Marks"], ["MyState", "MyState"], ["ConversationView", "Conversation"], ["ChangesPage", "ChangesPage"], ["ReceiptView", "Receipt"]] as const) {
+test("what ai offers, and what it says of words that went somewhere, is understood", () => {
+  expect(shape("AiOffer").sort()).toEqual(struct("ShopWindow", read("../../../src/doran/contracts/frames.py")).sort());
+  expect(shape("Disclosure").sort()).toEqual(struct("DisclosureView", read("../../../src/doran/ai/privacy/views.py")).sort());
+  expect(read("../../../src/doran/contracts/people.py")).toContain(`"${ASSISTANT_ID}"`);
+});
+
+for (const [theirs, mine] of [["MessageView", "Message"], ["Marks", "Marks"], ["MyState", "MyState"], ["ConversationView", "Conversation"], ["ChangesPage", "ChangesPage"], ["ReceiptView", "Receipt"], ["JobView", "Job"], ["JobResult", "JobResult"], ["Citation", "Citation"], ["Verdict", "Verdict"], ["ConsentView", "Consent"]] as const) {
   test(`${mine} has the fields of the server's ${theirs}`, () => {
     expect(shape(mine).sort()).toEqual(struct(theirs).sort());
   });
