@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import sqlite3
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
@@ -23,13 +26,15 @@ from doran.verify.nemesis import Nemesis, Server
 from doran.verify.run import Campaign, Plan
 from doran.verify.side import keep, search
 from doran.verify.stream import heard
+from tests.house.running import environment
+from tests.receiver import Receiver, receiving
 
 STORES = ("core", "chat", "ai")
 
 
 @dataclass
 class Town:
-    """The server, the people and their history."""
+    """The server, the people and their history, and somebody who hears all of it by webhook."""
 
     gate: NetworkGate
     server: Server
@@ -38,12 +43,15 @@ class Town:
     recorder: Recorder
     data: Path
     metrics: Path
+    integrator: Receiver
 
     async def go_through(self, torment: Callable[[], Awaitable[object]]) -> Verdict:
         """Move in, suffer, settle, stop the server, look into its log and its events; judge."""
         await self.server.start()
         keep_events(self.data)
+        await asyncio.to_thread(register, self.integrator, self.data)
         await self.campaign.run(torment)
+        await asyncio.to_thread(until_nothing_is_owed, self.data)
         keep(self.metrics, await self.gate.read("/metrics"))
         await self.server.stop()
         house = self.campaign.house
@@ -61,15 +69,22 @@ class Town:
 @asynccontextmanager
 async def founded(folder: Path, *, seed: int) -> AsyncIterator[Town]:
     """A town on empty ground; its process is gone when the block ends."""
+    with receiving() as integrator:
+        async with _founded(folder, seed, integrator) as town:
+            yield town
+
+
+@asynccontextmanager
+async def _founded(folder: Path, seed: int, integrator: Receiver) -> AsyncIterator[Town]:
     port, data = free_port(), folder / "data"
     command = f"{Path(sys.executable).parent}/doran up --host 127.0.0.1 --port {port} --data {data}"
     gate = NetworkGate(f"http://127.0.0.1:{port}")
-    server = Server(command, ready=gate.ready, log=folder / "server.log", start_seconds=60)
+    server = Server(command, ready=gate.ready, log=folder / "server.log", env=LOOPBACK, start_seconds=60)
     recorder = Recorder(time.monotonic_ns, folder / "history.jsonl")
     campaign = Campaign(gate, recorder, Plan(seed=seed, command=command))
     try:
         nemesis = Nemesis(server, recorder, random.Random(seed))
-        yield Town(gate, server, nemesis, campaign, recorder, data, folder / "metrics")
+        yield Town(gate, server, nemesis, campaign, recorder, data, folder / "metrics", integrator)
     finally:
         await server.kill()
         await gate.aclose()
@@ -85,10 +100,10 @@ def keep_events(data: Path) -> None:
     with contextlib.closing(sqlite3.connect(data / "chat.sqlite3", timeout=20)) as chat:
         chat.executescript(
             """
-            CREATE TABLE kept_event (n INTEGER PRIMARY KEY, event_id, event_type, data);
+            CREATE TABLE kept_event (n INTEGER PRIMARY KEY, event_id, event_type, key, data);
             CREATE TRIGGER keep_event AFTER DELETE ON chat_outbox BEGIN
-                INSERT INTO kept_event (event_id, event_type, data)
-                VALUES (old.event_id, old.event_type, old.data);
+                INSERT INTO kept_event (event_id, event_type, key, data)
+                VALUES (old.event_id, old.event_type, old.key, old.data);
             END;
             """
         )
@@ -103,6 +118,58 @@ def kept_events(data: Path) -> list[Heard]:
 
 def _heard(event_id: str, event_type: str, data: str) -> Heard:
     return heard({"event_id": event_id, "event_type": event_type, "data": msgspec.json.decode(data)})
+
+
+# -- webhooks ------------------------------------------------------------------------------------
+
+LOOPBACK = {"DORAN_OUTWARD_LOOPBACK": "yes"}
+
+
+def register(integrator: Receiver, data: Path) -> None:
+    """The integrator asks for every event, by the command line, beside the running server."""
+    words = [sys.executable, "-m", "doran", "webhooks", "add", integrator.url, "--data", str(data)]
+    subprocess.run(words, env=environment(**LOOPBACK), check=True, capture_output=True, timeout=60)
+    assert_is_heard(integrator, data)
+
+
+def assert_is_heard(integrator: Receiver, data: Path) -> None:
+    """The server knows of the endpoint: a test has arrived."""
+    with contextlib.closing(sqlite3.connect(data / "core.sqlite3", timeout=20)) as core:
+        [(number,)] = core.execute("SELECT id FROM core_webhookendpoint").fetchall()
+    words = [sys.executable, "-m", "doran", "webhooks", "test", str(UUID(number)), "--data", str(data)]
+    subprocess.run(words, env=environment(**LOOPBACK), check=True, capture_output=True, timeout=60)
+    assert len(integrator.requests) == 1
+
+
+def until_nothing_is_owed(data: Path, *, seconds: float = 60) -> None:
+    """Every webhook has arrived. Raises TimeoutError."""
+    until = time.monotonic() + seconds
+    with contextlib.closing(sqlite3.connect(data / "core.sqlite3", timeout=20)) as core:
+        while core.execute("SELECT count(*) FROM core_webhookdelivery WHERE state <> 'delivered'").fetchone()[0]:
+            if time.monotonic() > until:
+                raise TimeoutError("webhooks are still owed")
+            time.sleep(0.05)
+
+
+def told(integrator: Receiver) -> list[tuple[str, str]]:
+    """Key and id of each event of chat as the integrator came to know it, repetitions left out."""
+    events = (msgspec.json.decode(request.body) for request in integrator.requests)
+    said = [(event["key"], event["event_id"]) for event in events if event["producer"] == "chat"]
+    return list(dict.fromkeys(said))
+
+
+def published(data: Path) -> list[tuple[str, str]]:
+    """The same of all that chat has published."""
+    with contextlib.closing(sqlite3.connect(data / "chat.sqlite3", timeout=20)) as chat:
+        rows = chat.execute("SELECT key, event_id FROM kept_event ORDER BY n").fetchall()
+    return [(key, str(UUID(event_id))) for key, event_id in dict.fromkeys(rows)]
+
+
+def by_key(events: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, event_id in events:
+        found.setdefault(key, []).append(event_id)
+    return found
 
 
 def damage(data: Path) -> list[str]:

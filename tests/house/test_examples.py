@@ -32,9 +32,11 @@ def examples(page: str, language: str, server: Running) -> list[str]:
     return [block.replace("127.0.0.1:8000", server.url.removeprefix("http://")) for block in found]
 
 
-def run(*command: str) -> str:
+def run(*command: str, cwd: Path | None = None) -> str:
     """What it printed; it has to succeed."""
-    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=50, check=False)
+    result = subprocess.run(
+        command, env=environment(), cwd=cwd, capture_output=True, text=True, timeout=100, check=False
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -51,6 +53,13 @@ def test_examples_work_as_pasted(page: str, server: Running, tmp_path: Path) -> 
     assert re.search("ack|stored as number", run(str(NODE), str(tmp_path / "talk.mjs")))
 
 
+def test_the_consumer_of_events_works_as_pasted(tmp_path: Path) -> None:
+    (python,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/guides/events.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert run(sys.executable, "-c", python, cwd=tmp_path) == "handled\nhandled before\nhandled\n[(1, '')]\n"
+
+
 def test_the_demo_says_how_to_log_in_and_is_the_same_every_time(tmp_path: Path) -> None:
     told = []
     for _ in range(2):
@@ -60,6 +69,19 @@ def test_the_demo_says_how_to_log_in_and_is_the_same_every_time(tmp_path: Path) 
                 assert conversations(server, username, password) == [("See you at seven!", 10)]
     assert [name for name, _ in told[0]] == ["junho", "minji"]
     assert told[0] == told[1]
+
+
+def test_the_demo_lets_the_assistant_answer_on_this_machine(tmp_path: Path) -> None:
+    """Not what it says, which nobody knows, but that it says something, once, and is asked once."""
+    said = []
+    for _ in range(2):
+        with running("--demo", "--assistant", folder=tmp_path) as server:
+            assert re.search(r"Doran has answered 민지 +\d+\.\d\d s", server.said())
+            password = dict(re.findall(r"user name (\w+), password (\S+)", server.said()))["minji"]
+            said.append(sorted(conversations(server, "minji", password), key=lambda one: one[1]))
+    (answer, count), (_, messages) = said[0]
+    assert (bool(answer), count, messages) == (True, 2, 10)
+    assert said[0] == said[1]
 
 
 def conversations(server: Running, username: str, password: str) -> list[tuple[str, int]]:

@@ -79,7 +79,15 @@ def test_links_between_pages_lead_somewhere() -> None:
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     broken = []
     for page in pages:
-        for target in re.findall(r"\]\((?!https?:|mailto:|/|#)([^)#]+)", page.read_text(encoding="utf-8")):
-            if not (page.parent / target).exists():
+        for target in re.findall(r"\]\((?!https?:|mailto:|/)([^)]+)", page.read_text(encoding="utf-8")):
+            file, _, place = target.partition("#")
+            led_to = page.parent / file if file else page
+            if not led_to.exists() or (place and place not in places(led_to)):
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert broken == []
+
+
+def places(page: Path) -> set[str]:
+    """What a link may name after `#`: the headings, as they are written in addresses."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}

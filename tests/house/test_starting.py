@@ -31,7 +31,8 @@ def test_a_server_starts_answers_and_stops_cleanly(tmp_path: Path, told: signal.
         assert server.asks("/health/live")[0] == 200
         status, ready = server.asks("/health/ready")
         assert (status, ready["status"]) == (200, "ok")
-        assert set(ready["dependencies"]) == {"core database", "chat database", "ai database"}
+        needed = {name for name, found in ready["dependencies"].items() if found["needed"]}
+        assert needed == {"core database", "chat database", "ai database"}
         assert server.is_told(told) == code_of("done")
     assert "Stopped." in server.said()
     assert "Traceback" not in server.said()
@@ -113,8 +114,64 @@ def test_a_setting_that_cannot_be_used_stops_the_start(tmp_path: Path, settings:
     assert is_empty(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"DORAN_AI_PROVIDERS": '[[provider]]\nname = "house"'}, "provider 'house': say its wire"),
+        ({"DORAN_AI_LOCAL": "yes", "DORAN_AI_LOCAL_MODEL": "/nowhere.gguf"}, "DORAN_AI_LOCAL"),
+        ({"DORAN_BUS": "carrier-pigeon://home"}, "DORAN_BUS: expected memory:"),
+        ({"DORAN_FOREIGN_ISSUER": "https://id.example.com"}, "DORAN_FOREIGN_ISSUER: needs"),
+    ],
+)
+@pytest.mark.parametrize("command", [("up", "--port", "0"), ("serve", "core", "chat", "ai", "--port", "0")])
+def test_what_is_read_late_is_refused_before_a_database_is_touched(
+    tmp_path: Path, command: tuple[str, ...], settings: dict[str, str], words: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    result = doran(*command, cwd=tmp_path, **settings)
+    assert result.returncode == code_of("bad_setting")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert is_empty(tmp_path / "data")
+
+
+KEYED = """
+[[provider]]
+name = "vendor"
+wire = "anthropic"
+url = "https://models.example.com"
+model = "large"
+key_file = "key"
+"""
+STRICT = {"DORAN_MODE": "production", "DORAN_PUBLIC_URL": "https://chat.example.com"}
+
+
+def test_a_key_that_others_may_read_is_told_and_in_production_refused(tmp_path: Path) -> None:
+    for name, text in {"key": "sk-hunter2", "table": KEYED}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o640)
+    with running(folder=tmp_path, DORAN_AI_PROVIDERS_FILE="table") as server:
+        said = server.said()
+    assert "Warning: the file of DORAN_AI_PROVIDERS_FILE can be read by others: chmod 600 table" in said
+    assert "Warning: the key_file of 'vendor' can be read by others: chmod 600 key" in said
+    refused = doran("up", "--port", "0", "--data", "new", cwd=tmp_path, DORAN_AI_PROVIDERS_FILE="table", **STRICT)
+    assert refused.returncode == code_of("bad_setting")
+    assert "the file of DORAN_AI_PROVIDERS_FILE can be read by others" in refused.stderr
+    (tmp_path / "table").chmod(0o600)
+    refused = doran("up", "--port", "0", "--data", "new", cwd=tmp_path, DORAN_AI_PROVIDERS_FILE="table", **STRICT)
+    assert refused.returncode == code_of("bad_setting")
+    assert "its key_file, which can be read by others: chmod 600 key" in refused.stderr
+    checked = doran(
+        "check", "--production", "--data", "new", cwd=tmp_path, DORAN_PORT="0", DORAN_AI_PROVIDERS_FILE="table"
+    )
+    assert "NO   AI providers" in checked.stdout
+    assert "chmod 600 key" in checked.stdout
+    assert "hunter2" not in said + refused.stderr + checked.stdout
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_secret_in_a_bad_setting_is_not_shown(tmp_path: Path) -> None:
-    result = doran("up", cwd=tmp_path, DORAN_CORE_DATABASE="mysql://minji:hunter2@db/core")
+    result = doran("up", cwd=tmp_path, DORAN_CORE_DATABASE="mysql://minji:hunter2@db/")
     assert result.returncode == code_of("bad_setting")
     assert "hunter2" not in result.stderr + result.stdout
 

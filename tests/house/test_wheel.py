@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.house.running import ROOT, running
+from tests.house.running import running
 
-pytestmark = [
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not (ROOT / "web/dist/index.html").is_file(), reason="the page is not built: bin/test page"),
-]
-
-
-def pip(*words: str) -> None:
-    quiet = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps")
-    subprocess.run([sys.executable, "-m", "pip", words[0], *quiet, *words[1:]], check=True, cwd=ROOT, timeout=200)
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with nothing in it but what the wheel installs."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--no-build-isolation", "--wheel-dir", str(folder), ".")
-    (wheel,) = folder.glob("doran-*.whl")
-    pip("install", "--target", str(folder / "site"), str(wheel))
-    return folder / "site"
+pytestmark = pytest.mark.timeout(240)
 
 
 def test_a_wheel_serves_the_page_without_node(installed: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hmac
 import json
-import sqlite3
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -18,14 +17,15 @@ from joserfc.jwk import ECKey
 
 from doran.core import keys
 from doran.server.wiring import House
+from tests import stores
 from tests.cast import Person
-from tests.journeys.town import PASSWORD, newcomer, town
+from tests.journeys.town import OPERATOR_TOKEN, PASSWORD, newcomer, town
 from tests.stage import eventually
 from tests.wire import Answer, Closed, Socket, call, refuses
 
 OPEN_TO_ALL = {
     ("POST", "/api/core/users/"), ("POST", "/api/core/tokens/"), ("POST", "/api/core/tokens/refresh/"),
-    ("POST", "/api/core/tokens/revoke/"), ("GET", "/.well-known/jwks.json"),
+    ("POST", "/api/core/tokens/revoke/"), ("POST", "/api/core/service-tokens/"), ("GET", "/.well-known/jwks.json"),
     ("GET", "/.well-known/openid-configuration"),
 }  # fmt: skip
 
@@ -33,7 +33,7 @@ OPEN_TO_ALL = {
 @pytest.fixture
 async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     marker = request.node.get_closest_marker("settings")
-    async with town(**(marker.kwargs if marker else {})) as house:
+    async with town(operator_token=OPERATOR_TOKEN, **(marker.kwargs if marker else {})) as house:
         yield house
 
 
@@ -53,15 +53,30 @@ async def sora(house: House) -> Person:
 
 
 @pytest.fixture
+def operator(house: House) -> Person:
+    """Nobody of the town: whoever holds the token of the settings."""
+    return Person(house.app, "the operator", "", OPERATOR_TOKEN)
+
+
+@pytest.fixture
 async def talk(minji: Person, junho: Person) -> str:
     return await minji.starts(junho)
 
 
-async def operations(app: Any) -> list[tuple[str, str]]:
-    """Every method and path the house says it has."""
+async def operations(app: Any) -> dict[tuple[str, str], Any]:
+    """Every method and path the house says it has, each with what it says of it."""
     document = (await call(app, "GET", "/api/schema/")).json
     verbs = ("get", "post", "put", "patch", "delete")
-    return [(verb.upper(), path) for path, found in document["paths"].items() for verb in verbs if verb in found]
+    return {
+        (verb.upper(), path): found[verb]
+        for path, found in document["paths"].items()
+        for verb in verbs
+        if verb in found
+    }
+
+
+def is_for_the_operator(operation: Any) -> bool:
+    return {"operator": []} in operation.get("security", [])
 
 
 def somewhere(path: str) -> str:
@@ -79,12 +94,10 @@ async def stored(house: House) -> dict[str, list[Any]]:
 def _stored(house: House) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for service in house.config.services:
-        database = sqlite3.connect(f"{house.config.data}/{service}.sqlite3")
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            if not table.endswith(("_outbox", "_inbox")) and not table.startswith("sqlite_"):
-                found[table] = database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
-        database.close()
+        where = getattr(house.config, f"{service}_database")
+        for table in stores.tables(where):
+            if not table.endswith(("_outbox", "_inbox")):
+                found[table] = stores.say(where, f"SELECT * FROM {table} ORDER BY 1")
     return found
 
 
@@ -107,7 +120,17 @@ async def test_every_route_refuses_the_anonymous(house: House) -> None:
         if answer.status == 401:
             refuses(answer, 401, answer.code)
             refused.add((method, path))
-    assert set(offered) - refused == OPEN_TO_ALL
+    assert offered.keys() - refused == OPEN_TO_ALL
+
+
+async def test_nobodys_own_token_opens_the_operators_calls(house: House, minji: Person, operator: Person) -> None:
+    before = await stored(house)
+    offered = [named for named, said in (await operations(house.app)).items() if is_for_the_operator(said)]
+    assert len(offered) > 5
+    for method, path in offered:
+        refuses(await minji.asks(method, somewhere(path), {}), 401, "not_authenticated")
+    refuses(await operator.asks("GET", "/api/core/users/me/"), 401, "not_authenticated")
+    assert await stored(house) == before
 
 
 def part(data: dict[str, Any]) -> str:
@@ -183,16 +206,16 @@ async def test_a_token_in_the_address_is_no_token(house: House, minji: Person) -
 # -- bodies --------------------------------------------------------------------------------------------
 
 
-async def bodies(app: Any, person: Person, talk: str) -> list[tuple[str, str]]:
-    """Every call that takes a body, with ids that exist where there are some."""
+async def bodies(person: Person, operator: Person, talk: str) -> list[tuple[Person, str, str]]:
+    """Every call that takes a body, and who may make it, with ids that exist where there are some."""
     message = await person.sends(talk, "첫마디")
     known = {"{conversation_id}": talk, "{message_id}": message["id"], "{user_id}": "me"}
     found = []
-    for method, path in await operations(app):
-        if method in ("POST", "PATCH") and not path.endswith("cancel/"):
+    for (method, path), said in (await operations(person.app)).items():
+        if "requestBody" in said:
             for name, value in known.items():
                 path = path.replace(name, value)
-            found.append((method, path))
+            found.append((operator if is_for_the_operator(said) else person, method, path))
     return found
 
 
@@ -211,30 +234,30 @@ BROKEN: dict[str, tuple[bytes, set[int]]] = {
 }  # fmt: skip
 
 
-async def test_a_broken_body_is_refused_everywhere(house: House, minji: Person, junho: Person, talk: str) -> None:
-    paths = await bodies(house.app, minji, talk)
+async def test_a_broken_body_is_refused_everywhere(house: House, minji: Person, operator: Person, talk: str) -> None:
+    paths = await bodies(minji, operator, talk)
     assert len(paths) > 12
     before = await stored(house)
     for what, (raw, allowed) in BROKEN.items():
-        for method, path in paths:
-            answer = await minji.asks(method, path, raw=raw)
+        for one, method, path in paths:
+            answer = await one.asks(method, path, raw=raw)
             assert answer.status in allowed, (what, method, path, answer.body)
             assert answer.headers["content-type"] == "application/problem+json"
             says_nothing_inward(answer)
     assert await stored(house) == before
 
 
-async def test_two_megabytes_are_too_many(house: House, minji: Person, junho: Person, talk: str) -> None:
-    paths = await bodies(house.app, minji, talk)
+async def test_two_megabytes_are_too_many(house: House, minji: Person, operator: Person, talk: str) -> None:
+    paths = await bodies(minji, operator, talk)
     before = await stored(house)
-    for method, path in paths:
-        answer = await minji.asks(method, path, raw=json.dumps({"content": "x" * 2_000_000}).encode())
+    for one, method, path in paths:
+        answer = await one.asks(method, path, raw=json.dumps({"content": "x" * 2_000_000}).encode())
         refuses(answer, 413, "payload_too_large")
     assert await stored(house) == before
 
 
-async def test_only_json_is_understood(house: House, minji: Person, junho: Person, talk: str) -> None:
-    paths = await bodies(house.app, minji, talk)
+async def test_only_json_is_understood(house: House, minji: Person, operator: Person, talk: str) -> None:
+    paths = await bodies(minji, operator, talk)
     before = await stored(house)
     for kind in (
         "text/plain",
@@ -242,8 +265,8 @@ async def test_only_json_is_understood(house: House, minji: Person, junho: Perso
         "multipart/form-data; boundary=x",
         "application/xml",
     ):
-        for method, path in paths:
-            answer = await minji.asks(method, path, raw=b'{"content":"x"}', headers={"Content-Type": kind})
+        for one, method, path in paths:
+            answer = await one.asks(method, path, raw=b'{"content":"x"}', headers={"Content-Type": kind})
             refuses(answer, 415, "unsupported_media_type")
     assert await stored(house) == before
 
@@ -315,7 +338,7 @@ async def test_who_erases_themselves_is_out_at_once(house: House, minji: Person,
     hers, his = await minji.opens(talk), await junho.opens()
     answer = await minji.asks("DELETE", "/api/core/users/me/", {"password": PASSWORD})
     assert answer.status == 204
-    assert await hers.is_closed(seconds=5) == 4401
+    assert await hers.is_closed() == 4401
     for path in ("/api/core/users/me/", f"/api/chat/conversations/{talk}/"):
         refuses(await minji.asks("GET", path), 401, "not_authenticated")
     assert (await his.hears("conversation_updated"))["conversation"]["is_active"] is False
@@ -332,7 +355,7 @@ async def test_an_ended_session_closes_its_sockets_and_nobody_elses(
     other = Person(house.app, "민지의 전화", minji.id, phone["access_token"])
     on_phone, at_desk, his = await other.opens(talk), await minji.opens(talk), await junho.opens(talk)
     assert (await minji.asks("DELETE", f"/api/core/sessions/{phone['session_id']}/")).status == 204
-    assert await on_phone.is_closed(seconds=5) == 4401
+    assert await on_phone.is_closed() == 4401
     refuses(await other.asks("GET", f"/api/chat/conversations/{talk}/"), 401, "not_authenticated")
     for socket in (at_desk, his):
         socket.says(type="ping")
@@ -386,7 +409,8 @@ async def test_while_the_house_drains_nobody_new_comes_in(house: House, minji: P
     hers = await minji.opens(talk)
     await house.drain()
     assert await hers.is_closed() == 1012
-    with pytest.raises(Closed):
-        await Socket(house.app, "/ws/").accepted()
+    late = await Socket(house.app, "/ws/", headers={"Authorization": f"Bearer {minji.token}"}).accepted()
+    with pytest.raises(Closed, match="1012"):
+        await late.hears()
     assert (await call(house.app, "GET", "/health/ready")).status == 503
     await eventually(lambda: house.is_draining)

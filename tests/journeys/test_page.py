@@ -2,126 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.house.running import Running, running
+from tests.journeys.windows import PHONE, Visitor, box, menu, opens, said, violations, word
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
-PASSWORD = "봄비가 내리는 밤에"
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-DESKTOP = {"width": 1180, "height": 760}
-PHONE = {"width": 360, "height": 720}
 ROWS_AT_MOST = 200
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(folder=tmp_path_factory.mktemp("page")) as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield browser
-        browser.close()
-
-
-class Visitor:
-    """Somebody with an account, and the windows they have open."""
-
-    def __init__(self, server: Running, name: str) -> None:
-        self.server, self.name = server, name
-        self.username = f"visitor{next(_numbers)}"
-        self.complaints: list[str] = []
-        named = {"username": self.username, "password": PASSWORD}
-        assert server.asks("/api/core/users/", {**named, "display_name": name})[0] == 201
-        _, pair = server.asks("/api/core/tokens/", named)
-        self.user_id, self.token = pair["user_id"], pair["access_token"]
-
-    def asks(self, path: str, body: Any = None) -> Any:
-        status, answer = self.server.asks(path, body, token=self.token)
-        assert status < 300, answer
-        return answer
-
-    def with_(self, other: Visitor) -> str:
-        """The conversation with somebody, as a path."""
-        return (
-            f"/api/chat/conversations/{self.asks('/api/chat/conversations/', {'participant_id': other.user_id})['id']}/"
-        )
-
-    def says(self, conversation: str, *texts: str) -> None:
-        for text in texts:
-            self.asks(f"{conversation}messages/send/", {"content": text})
-
-    def window(self, chromium: Browser, *, size: dict[str, int] = DESKTOP, **more: Any) -> Page:
-        """A fresh window, logged in."""
-        page = chromium.new_context(viewport=size, locale="ko-KR", timezone_id="Asia/Seoul", **more).new_page()  # type: ignore[arg-type]
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._heard)
-        page.goto(self.server.url)
-        page.get_by_label("아이디").fill(self.username)
-        page.locator("#password").fill(PASSWORD)
-        page.locator("#password").press("Enter")
-        expect(page.get_by_role("heading", name="대화", exact=True)).to_be_visible()
-        return page
-
-    def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "ERR_INTERNET_DISCONNECTED" not in message.text:
-            self.complaints.append(message.text)
-
-
-@pytest.fixture
-def minji(server: Running) -> Iterator[Visitor]:
-    yield from _without_complaints(Visitor(server, "민지"))
-
-
-@pytest.fixture
-def junho(server: Running) -> Iterator[Visitor]:
-    yield from _without_complaints(Visitor(server, "준호"))
-
-
-def _without_complaints(visitor: Visitor) -> Iterator[Visitor]:
-    """The browser complains on its console about what its policy refused and about errors of ours."""
-    yield visitor
-    assert visitor.complaints == []
-
-
-def box(page: Page) -> Locator:
-    return page.get_by_role("textbox", name="메시지 입력")
-
-
-def said(page: Page) -> Locator:
-    return page.locator("doran-timeline .bubble")
-
-
-def word(page: Page, text: str) -> Locator:
-    return page.get_by_role("log").get_by_text(text, exact=True)
-
-
-def opens(page: Page, name: str) -> None:
-    page.get_by_role("navigation").get_by_role("link").filter(has_text=name).click()
-    expect(box(page)).to_be_visible()
-
-
-def menu(page: Page, text: str, choice: str) -> None:
-    line = page.locator("doran-timeline article").filter(has_text=text).last
-    line.hover()
-    line.get_by_role("button", name="메시지 메뉴").click()
-    page.get_by_role("menuitem", name=choice, exact=True).click()
 
 
 def test_two_people_meet_and_talk(chromium: Browser, server: Running, minji: Visitor, junho: Visitor) -> None:
@@ -199,7 +97,7 @@ def test_enter_sends_the_syllable_one_sees_once(chromium: Browser, minji: Visito
     compose("ㄱ", "가")
     page.get_by_role("button", name="보내기").click()
     expect(said(page)).to_have_text(["안녕", "가"])
-    expect(page.locator(".mark:not(.unseen)")).to_be_visible()
+    expect(page.locator(".pending")).to_have_count(0)
     expect(box(page)).to_have_value("")
     assert [one["content"] for one in minji.asks(conversation)["messages"]] == ["안녕", "가"]
 
@@ -212,12 +110,17 @@ def test_what_is_written_without_a_network_arrives_once(chromium: Browser, minji
     for text in ("터널 안에서", "아직 터널"):
         box(page).fill(text)
         box(page).press("Enter")
-    expect(page.get_by_role("status").filter(has_text="메시지 2개가 기다리고 있어요")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("status").filter(has_text="메시지 2개가 기다리고 있어요")).to_be_visible()
     expect(page.get_by_text("연결되면 보내요")).to_have_count(2)
     assert minji.asks(conversation)["messages"] == []
 
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("doran-timeline article").last).to_be_focused()
     page.context.set_offline(False)
-    expect(page.locator(".pending")).to_have_count(0, timeout=15_000)
+    expect(page.locator(".pending")).to_have_count(0)
+    expect(
+        page.locator("doran-timeline article").last
+    ).to_be_focused()  # it is drawn anew, and whoever stood on it stays there
     expect(said(page)).to_have_text(["터널 안에서", "아직 터널"])
     assert [one["content"] for one in junho.asks(conversation)["messages"]] == ["터널 안에서", "아직 터널"]
 
@@ -274,6 +177,23 @@ def test_words_stay_words(chromium: Browser, minji: Visitor, junho: Visitor) -> 
     assert page.locator("doran-timeline img, doran-timeline script").count() == 0
 
 
+def test_nothing_of_the_ai_is_there_without_a_provider(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
+    junho.says(junho.with_(minji), "안녕", *(f"{number}번째 말" for number in range(1, 20)))
+    page = minji.window(chromium)
+    opens(page, "준호")
+    expect(page.get_by_text("여기부터 새 메시지")).to_be_visible()
+    box(page).fill("응")
+    for name in ("답장 추천", "다듬기", "요약", "물어보"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
+        expect(page.get_by_role("link", name=name)).to_have_count(0)
+    page.get_by_role("main").get_by_role("button", name="준호 대화 메뉴").click()
+    expect(page.get_by_role("menuitem")).to_have_text(["위에 고정", "알림 끄기", "보관", "대화 내용 비우기", "차단"])
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="내 정보와 설정").click()
+    expect(page.get_by_text("이 기기")).to_be_visible()
+    expect(page.get_by_text("AI")).to_have_count(0)
+
+
 def test_sora_finds_nothing_at_their_address(
     chromium: Browser, server: Running, minji: Visitor, junho: Visitor
 ) -> None:
@@ -292,7 +212,7 @@ def test_ending_a_session_closes_its_window_and_keeps_the_other(chromium: Browse
     devices = desk.get_by_role("listitem").filter(has_text="Chrome").filter(has_not_text="이 기기")
     expect(devices).to_have_count(1)
     devices.get_by_role("button").click()
-    expect(phone.get_by_text("로그인이 끝났어요")).to_be_visible(timeout=5_000)
+    expect(phone.get_by_text("로그인이 끝났어요")).to_be_visible()
     expect(desk.get_by_text("그 기기를 로그아웃시켰어요")).to_be_visible()
     minji.complaints[:] = [one for one in minji.complaints if "401" not in one]
 
@@ -301,22 +221,17 @@ def test_ending_a_session_closes_its_window_and_keeps_the_other(chromium: Browse
 def test_everybody_can_use_it(chromium: Browser, minji: Visitor, junho: Visitor, looks: str) -> None:
     junho.says(junho.with_(minji), "안녕")
     page = minji.window(chromium, color_scheme=looks, reduced_motion="reduce", bypass_csp=True)
-    violations = list(_violations(page, "the list"))
+    found = list(violations(page, "the list"))
     opens(page, "준호")
     expect(said(page)).to_have_text(["안녕"])
-    violations += _violations(page, "the chat")
+    found += violations(page, "the chat")
     page.get_by_role("main").get_by_role("button", name="준호 대화 메뉴").click()
-    violations += _violations(page, "a menu")
+    found += violations(page, "a menu")
     page.keyboard.press("Escape")
     page.get_by_role("link", name="내 정보와 설정").click()
     expect(page.get_by_text("이 기기")).to_be_visible()
-    violations += _violations(page, "me")
-    assert violations == []
-
-
-def _violations(page: Page, where: str) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{where}: {one['id']} {one['nodes'][0]['target']}" for one in found]
+    found += violations(page, "me")
+    assert found == []
 
 
 def test_the_keyboard_alone_is_enough(chromium: Browser, minji: Visitor, junho: Visitor) -> None:

@@ -22,6 +22,7 @@ from tests.stage import eventually, ground, staged
 from tests.wire import call
 
 PASSWORD = "봄비가 내리는 밤에"
+OPERATOR_TOKEN = "the operator's token, long enough for production"
 ALL = ("core", "chat", "ai")
 
 
@@ -82,3 +83,4 @@ def served(**changes: Any) -> Iterator[Config]:
         finally:
             closing.set()
             thread.join(20)
+            assert not thread.is_alive(), "the server did not stop"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from django.urls import path
 
 from doran.kernel import telemetry
 from doran.kernel.http import handler400, handler403, handler404, handler500
+from doran.kernel.siblings import Question
 from doran.server.django_pool import DjangoPool
 
 __all__ = ["handler400", "handler403", "handler404", "handler500"]
@@ -58,6 +60,7 @@ def house() -> Iterator[None]:
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[DjangoPool]:
     pool = DjangoPool(**{"threads": 2, "queue": 2, "body_bytes": LIMIT, **settings})
+    pool.load()
     pool.start()
     try:
         yield pool
@@ -385,6 +388,37 @@ async def test_a_broken_connection_is_dropped_and_the_next_request_has_a_new_one
     assert (after.body, len(opened)) == (b"counted", 2)
 
 
+@pytest.mark.parametrize(("method", "status", "asked"), [("GET", 200, 2), ("HEAD", 200, 2), ("POST", 503, 1)])
+async def test_a_look_through_a_connection_that_died_unseen_is_taken_once_more(
+    opened: list[int], method: str, status: int, asked: int
+) -> None:
+    """What may change something is not repeated behind the caller's back."""
+
+    def dies_once(request: HttpRequest) -> HttpResponse:
+        if len(seen) == 1:
+            connections["pool"].ensure_connection()
+            with connections["pool"].wrap_database_errors:
+                raise sqlite3.OperationalError("the server went away")
+        return count(request)
+
+    views["dies"] = dies_once
+    async with running(threads=1) as pool:
+        client = await Client(pool, "dies", method=method).say(b"").ask()
+    assert (client.status, len(seen), len(opened)) == (status, asked, asked)
+
+
+async def test_a_database_that_is_away_is_asked_no_more_than_once(opened: list[int]) -> None:
+    def away(request: HttpRequest) -> HttpResponse:
+        with connections["pool"].wrap_database_errors:
+            raise sqlite3.OperationalError("nobody answers")
+
+    views["away"] = away
+    async with running(threads=1) as pool:
+        client = await Client(pool, "away").ask()
+    client.problem(503, "unavailable")
+    assert len(seen) == 1
+
+
 async def test_a_transaction_left_open_does_not_reach_the_next_request(opened: list[int]) -> None:
     def forget(request: HttpRequest) -> HttpResponse:
         count(request)
@@ -432,7 +466,7 @@ async def test_a_view_may_ask_its_own_house_while_every_thread_is_busy(opened: l
         def nosy(request: HttpRequest) -> HttpResponse:
             count(request)
             with transaction.atomic(using="pool"):
-                status, body = pool.ask("/other%20room/?q=1", {"Authorization": "Bearer minji"})
+                status, body = pool.ask(Question("GET", "/other%20room/?q=1", {"Authorization": "Bearer minji"}))
                 assert connections["pool"].in_atomic_block
             return HttpResponse(body, status=status)
 
@@ -448,8 +482,8 @@ async def test_a_view_may_ask_its_own_house_while_every_thread_is_busy(opened: l
 async def test_who_asks_inside_for_nothing_or_for_trouble_gets_what_anybody_gets() -> None:
     async with running() as pool:
         views["broken"] = lambda request: HttpResponse(1 // 0)
-        nothing = await asyncio.to_thread(pool.ask, "/a/b/", {})
-        trouble = await asyncio.to_thread(pool.ask, "/broken/", {})
+        nothing = await asyncio.to_thread(pool.ask, Question("GET", "/a/b/", {}))
+        trouble = await asyncio.to_thread(pool.ask, Question("GET", "/broken/", {}))
     assert (nothing[0], json.loads(nothing[1])["code"]) == (404, "not_found")
     assert (trouble[0], json.loads(trouble[1])["code"]) == (500, "internal_error")
 

@@ -23,7 +23,15 @@ async def test_readiness_names_the_database_and_says_when_to_ask_again(house: Ho
         raise ConnectionRefusedError
 
     fine = await call(house.app, "GET", "/health/ready")
-    assert (fine.status, fine.json["dependencies"]) == (200, {"core database": {"ok": True, "detail": ""}})
+    assert (fine.status, fine.json["dependencies"]) == (
+        200,
+        {
+            "core database": {"ok": True, "needed": True, "detail": ""},
+            "core outbox": {"ok": True, "needed": False, "detail": ""},
+            "bus": {"ok": True, "needed": False, "detail": "in memory"},
+            "webhooks": {"ok": True, "needed": False, "detail": "no event waits"},
+        },
+    )
     telemetry.health.register("core database", gone)
     failing = await call(house.app, "GET", "/health/ready")
     assert (failing.status, failing.json["status"]) == (503, "failing")
@@ -47,3 +55,10 @@ async def test_metrics_look_absent_to_others(house: House) -> None:
 async def test_another_name_for_this_house_is_a_problem_of_the_table(house: House) -> None:
     problem = refuses(await call(house.app, "GET", "/health/live", host="evil.example.com"), 400, "bad_request")
     assert "DORAN_ALLOWED_HOSTS" in problem["detail"]
+
+
+async def test_the_name_by_which_the_other_services_know_this_house_is_ours() -> None:
+    async with staged(services=("core",), core_url="http://core:8000", public_url="https://chat.example.com") as house:
+        for host in ("core:8000", "chat.example.com", "10.0.0.7:8000"):
+            assert (await call(house.app, "GET", "/health/live", host=host)).status == 200
+        refuses(await call(house.app, "GET", "/health/live", host="chat:8000"), 400, "bad_request")

@@ -64,7 +64,7 @@ async def heard_back(port: int, stream: bytes, cuts: list[int]) -> list[Any]:
 async def _until_closed(client: Any) -> AsyncIterator[Any]:
     try:
         while True:
-            yield await asyncio.wait_for(client.recv(), 5)
+            yield await asyncio.wait_for(client.recv(), 20)
     except websockets.ConnectionClosed as closed:
         yield closed.rcvd.code if closed.rcvd else None
 
@@ -107,7 +107,7 @@ async def test_half_a_request_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nhost: loc")
         with pytest.raises(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), 20) == b""
             raise ConnectionError("closed")
         writer.close()
 

@@ -33,6 +33,7 @@ _SAFE: Headers = [
     (b"x-frame-options", b"DENY"),
 ]
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
+_HANG_UP = (b"connection", b"close")  # or a proxy would send the next request into a closing connection
 _COME_BACK: Headers = [(b"retry-after", b"1")]
 _CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS = b"authorization, content-type, idempotency-key, traceparent"
@@ -70,16 +71,19 @@ class Application:
         except Exception as wrong:
             self._house.failure = wrong  # whoever runs the house says why, in their own words
             return await send({"type": "lifespan.startup.failed", "message": type(wrong).__name__})
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._house.stop()
+        try:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        finally:  # also when the server above is cancelled
+            await self._house.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
     # -- sockets -----------------------------------------------------------------------------------
 
     def _socket(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         chat, path = self._house.chat, scope["path"].rstrip("/")
-        if chat is None or not (path == "/ws" or path.startswith("/ws/chat/")):
+        is_door = path == "/ws" or path.startswith("/ws/chat/")
+        if chat is None or not self._house.has_front or not is_door:
             return _refuse_socket(receive, send)
         conversation_id = path.removeprefix("/ws/chat/") if path != "/ws" else None
         return chat.socket(scope, receive, send, conversation_id=conversation_id)
@@ -93,15 +97,19 @@ class Application:
         raw = self._raw.get(path.rstrip("/"))
         if raw is not None and scope["method"] in ("GET", "HEAD"):
             return await raw(scope, send)
+        if not self._house.has_front:
+            return await _refuse(send, Problem("not_found"))
         if await self._page.serve(scope, send):
             return None
+        if self._house.ai is not None and self._house.ai.streams.are_asked(scope):
+            return await self._house.ai.streams.serve(scope, receive, send)
         await self._house.pool(scope, receive, send)
 
     async def _live(self, _scope: Scope, send: Send) -> None:
         await _answer_json(send, 200, {"status": "ok"})
 
     async def _ready(self, _scope: Scope, send: Send) -> None:
-        if self._house.is_draining:
+        if self._house.is_leaving:
             return await _answer_json(send, 503, {"status": "draining", "dependencies": {}}, _COME_BACK)
         is_ready, found = await asyncio.to_thread(telemetry.health.ready)
         body = {"status": "ok" if is_ready else "failing", "dependencies": found}
@@ -129,8 +137,10 @@ class Application:
     # -- what surrounds every answer -----------------------------------------------------------------
 
     def _guarded(self, scope: Scope, send: Send) -> Send:
-        """Every answer carries the headers that keep browsers careful."""
+        """Every answer carries the headers that keep browsers careful, unless it has its own."""
         headers = list(_SAFE)
+        if self._house.is_leaving:
+            headers.append(_HANG_UP)
         if self._house.config.production:
             headers.append(_HSTS)
         if origin := self._allowed_origin(scope):
@@ -138,7 +148,9 @@ class Application:
 
         async def guarded(event: MutableMapping[str, Any]) -> None:
             if event["type"] == "http.response.start":
-                event = {**event, "headers": [*event.get("headers", ()), *headers]}
+                own = list(event.get("headers", ()))
+                said = {name for name, _ in own}
+                event = {**event, "headers": [*own, *(one for one in headers if one[0] not in said)]}
             await send(event)
 
         return guarded
@@ -154,7 +166,8 @@ class Application:
 
 
 def _own_hosts(config: Any) -> frozenset[str]:
-    ours = {"localhost", config.host, urlsplit(config.url).hostname or "", *config.allowed_hosts}
+    among_us = (config.url, config.core_url, config.chat_url, config.ai_url)
+    ours = {"localhost", config.host, *(urlsplit(url).hostname or "" for url in among_us), *config.allowed_hosts}
     return frozenset(ours - {""})
 
 

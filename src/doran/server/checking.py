@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
-from doran.kernel import config as settings
-from doran.kernel.config import Config
-from doran.server import folder, serving
+from doran.kernel.config import BadSetting, Config
+from doran.server import folder, neighbours, serving
+from doran.server import production as in_production
 from doran.server.exits import Refused
 from doran.server.page import page_root
+from doran.server.production import Finding
 from doran.server.telling import say
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The answer to one question."""
-
-    name: str
-    well: bool
-    sentence: str
-
-
-def check(config: Config, *, production: bool) -> int:
-    """Print every finding; 0 when all is well, otherwise 1."""
-    findings = list(_findings(config, production=production or config.production))
-    for finding in findings:
-        say(f"{'ok ' if finding.well else 'NO '} {finding.name:<14} {finding.sentence}")
-    return 0 if all(finding.well for finding in findings) else 1
+def check(config: Config, *, production: bool, as_json: bool = False) -> int:
+    """Print every finding; 0 when nothing has to be repaired, otherwise 1."""
+    found = list(_findings(config, production=production or config.production))
+    if as_json:
+        say(json.dumps([asdict(finding) for finding in found], ensure_ascii=False))
+    else:
+        for finding in found:
+            say(f"{finding.grade:<4} {finding.name:<14} {finding.sentence}")
+    return int(any(finding.grade == "NO" for finding in found))
 
 
 def _findings(config: Config, *, production: bool) -> Iterator[Finding]:
-    yield Finding("settings", True, f"{len(config.given)} given, the rest by default")
+    yield Finding("settings", "ok", f"{len(config.given)} given, the rest by default")
     if production:
-        unsafe = settings.unsafe(config)
-        yield Finding("production", not unsafe, "; ".join(unsafe) or "nothing that production mode refuses")
+        yield from in_production.findings(config)
+    missing = neighbours.missing(config)
+    yield _well("neighbours", not missing, "; ".join(missing) or _found_at(config))
     yield _asked("address", lambda: _address(config))
-    yield _asked("data folder", lambda: _folder(Path(config.data)))
-    yield Finding("SQLite", sqlite3.sqlite_version_info >= (3, 35), f"{sqlite3.sqlite_version} (3.35 or newer)")
+    if folder.is_needed(config):
+        yield _asked("data folder", lambda: _folder(Path(config.data)))
+    yield _well("SQLite", sqlite3.sqlite_version_info >= (3, 35), f"{sqlite3.sqlite_version} (3.35 or newer)")
     yield from _databases(config)
+    if production:
+        yield from in_production.of_databases(config)
+    if "ai" in config.services:
+        yield _asked("AI providers", lambda: _providers(config.replace(mode="production") if production else config))
+        yield from _vectors()
     page = page_root()
-    yield Finding("page", page is not None, f"in {page}" if page else "not built: run bin/up, or install the wheel")
+    yield _well("page", page is not None, f"in {page}" if page else "not built: run bin/up, or install the wheel")
+
+
+def _well(name: str, well: bool, sentence: str) -> Finding:
+    return Finding(name, "ok" if well else "NO", sentence)
+
+
+def _found_at(config: Config) -> str:
+    found = [f"{name} at {getattr(config, f'{name}_url')}" for name in sorted(neighbours.elsewhere(config))]
+    return ", ".join(found) or "none is needed elsewhere"
 
 
 def _asked(name: str, question: Callable[[], str]) -> Finding:
     try:
-        return Finding(name, True, question())
+        return Finding(name, "ok", question())
     except Refused as refused:
-        return Finding(name, False, refused.sentence)
+        return Finding(name, "NO", refused.sentence)
 
 
 def _address(config: Config) -> str:
@@ -74,10 +87,31 @@ def _databases(config: Config) -> Iterator[Finding]:
         yield _asked(f"{service} database", lambda service=service: _database(service, config))  # type: ignore[misc]
 
 
+def _providers(config: Config) -> str:
+    from doran.ai.providers import table
+
+    try:
+        return table.told(config)
+    except BadSetting as wrong:
+        raise Refused("bad_setting", f"{wrong}") from None
+
+
+def _vectors() -> Iterator[Finding]:
+    """Who compares vectors; of a database that does not open nothing more is said."""
+    from django.db import DatabaseError
+
+    from doran.ai.retrieval import pgvector
+
+    with suppress(DatabaseError):
+        if told := pgvector.told():
+            yield Finding("AI vectors", "ok" if told.is_ready else "note", told.sentence)
+
+
 def _database(service: str, config: Config) -> str:
     from django.db import connections
 
-    if not Path(connections[service].settings_dict["NAME"]).exists():
+    connection = connections[service]
+    if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
         return "will be made at the first start"
     waiting = serving.waiting_migrations(service, Path(config.data))
     return f"opens; {waiting} migrations will be applied at the next start" if waiting else "opens and is up to date"

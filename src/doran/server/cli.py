@@ -7,6 +7,7 @@ look at a wrong argument work before anything is installed.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ from typing import Any, Final
 from doran import __version__
 from doran.kernel import config as settings
 from doran.kernel.config import BadSetting, Config
+from doran.server import ai as ai_words
+from doran.server import webhooks as webhook_words
 from doran.server.exits import EXITS, Refused
 from doran.server.telling import say, table
+from doran.server.words import offer
 
 Arguments = argparse.Namespace
 SERVICES: Final = ("core", "chat", "ai")
@@ -36,6 +40,7 @@ class Command:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command. Every foreseen failure is one sentence on stderr and its own exit code."""
     words = sys.argv[1:] if words is None else list(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container has no default
     try:
         return _run(words) or 0
     except Refused as refused:
@@ -102,11 +107,31 @@ def _port(text: str) -> int:
 def _up_arguments(parser: argparse.ArgumentParser) -> None:
     _address(parser)
     parser.add_argument("--demo", action="store_true", help="with 민지 and 준호 already talking; says how to log in")
+    parser.add_argument(
+        "--assistant", action="store_true", help="with a small model that answers on this machine (DORAN_AI_LOCAL=yes)"
+    )
 
 
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("services", nargs="+", choices=SERVICES, help="core, chat, ai")
+    _services(parser)
     _address(parser)
+
+
+def _work_arguments(parser: argparse.ArgumentParser) -> None:
+    _services(parser)
+    parser.add_argument("--host", help="the address for health and metrics (127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="the port for health and metrics; without one nothing listens")
+    _data(parser)
+
+
+def _services(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("services", nargs="+", type=_service, metavar="SERVICE", help="core, chat, ai")
+
+
+def _service(text: str) -> str:
+    if text not in SERVICES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SERVICES)}")
+    return text
 
 
 def _asked_for(arguments: Arguments, **more: Any) -> Config:
@@ -117,9 +142,10 @@ def _asked_for(arguments: Arguments, **more: Any) -> Config:
 
 def _in_force(arguments: Arguments, **more: Any) -> Config:
     """What was asked for, unless it is production and unsafe."""
+    from doran.server import beforehand
+
     config = _asked_for(arguments, **more)
-    if config.production and (found := settings.unsafe(config)):
-        raise Refused("bad_setting", f"production mode refuses these settings: {'; '.join(found)}.")
+    beforehand.refuse_unsafe(config)
     return config
 
 
@@ -127,7 +153,7 @@ def up(arguments: Arguments) -> int:
     """Everything in this process."""
     from doran.server import serving
 
-    config = _in_force(arguments)
+    config = _in_force(arguments, ai_local=arguments.assistant or None)
     if arguments.look:
         serving.look(config)
         return 0
@@ -146,11 +172,29 @@ def serve(arguments: Arguments) -> int:
     """Some services in this process."""
     from doran.server import serving
 
-    config = _in_force(arguments, services=tuple(arguments.services))
+    config = _with_neighbours(arguments)
     if arguments.look:
         serving.look(config)
         return 0
     return serving.serve(config)
+
+
+def work(arguments: Arguments) -> int:
+    """Carry the events of some services and do what is due, without answering people."""
+    from doran.server import serving
+
+    config = _with_neighbours(arguments, work=True)
+    return serving.work(config, listens="port" in config.given)
+
+
+def _with_neighbours(arguments: Arguments, **more: Any) -> Config:
+    """Settings in force for some of the services, unless they could not find the others."""
+    from doran.server import neighbours
+
+    config = _in_force(arguments, services=tuple(dict.fromkeys(arguments.services)), **more)
+    if found := neighbours.missing(config):
+        raise Refused("bad_setting", f"{'; '.join(found)}.")
+    return config
 
 
 # -- looking after -------------------------------------------------------------------------------
@@ -161,12 +205,13 @@ def _house_at_rest(arguments: Arguments) -> Config:
     from doran.server import folder, serving
 
     config = _in_force(arguments)
-    if not Path(config.data).is_dir():
+    if folder.is_needed(config) and not Path(config.data).is_dir():
         raise Refused(
             "not_found", f"There is no data folder {config.data}: name it with --data, or run `doran up` first."
         )
     config = folder.prepare(config)
     serving.wake(config)
+    serving.refuse_half_moved(config)
     return config
 
 
@@ -176,8 +221,28 @@ def migrate(arguments: Arguments) -> None:
 
     config = folder.prepare(_in_force(arguments))
     serving.wake(config)
-    serving.migrate(config)
+    try:
+        serving.migrate(config)
+    except KeyboardInterrupt:
+        raise Refused("failed", "Stopped before every database was up to date.") from None
     say("Every database is up to date.")
+
+
+def _secret_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("service", type=_service, metavar="SERVICE", help="core, chat, ai")
+
+
+def service_secret(arguments: Arguments) -> None:
+    """Make a secret for a service apart from core, and the hash by which core knows it. Nothing is stored."""
+    import secrets
+
+    from doran.kernel.siblings import fingerprint
+
+    secret = secrets.token_urlsafe(32)
+    say(f"For every process of {arguments.service}:\n  DORAN_SERVICE_SECRET={secret}")
+    say(
+        f"For every process of core, beside those of other services, with commas between:\n  DORAN_SERVICE_SECRETS={arguments.service}:{fingerprint(secret)}"
+    )
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -209,15 +274,33 @@ def _shown(setting: settings.Setting, config: Config) -> str:
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "services", nargs="*", type=_service, metavar="SERVICE", help="those a process is to serve (all)"
+    )
     _data(parser)
-    parser.add_argument("--production", action="store_true", help="also what production mode would refuse")
+    parser.add_argument("--production", action="store_true", help="also what is unsafe for strangers' messages")
+    parser.add_argument("--json", action="store_true", help="as one list of name, grade and sentence")
 
 
 def check(arguments: Arguments) -> int:
     """Settings, folder, databases and page, each with yes or no; changes nothing."""
     from doran.server import checking
 
-    return checking.check(_asked_for(arguments), production=arguments.production)
+    served = {"services": tuple(arguments.services)} if arguments.services else {}
+    return checking.check(_asked_for(arguments, **served), production=arguments.production, as_json=arguments.json)
+
+
+def _health_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="the address it listens on (127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="the port it listens on (8000)")
+    parser.add_argument("--live", action="store_true", help="only whether it answers at all")
+
+
+def health(arguments: Arguments) -> int:
+    """Ask the server of these settings how it is, as a container's health check does."""
+    from doran.server import asking
+
+    return asking.ask(_asked_for(arguments), "live" if arguments.live else "ready")
 
 
 def reference(arguments: Arguments) -> None:
@@ -251,6 +334,30 @@ def users(arguments: Arguments) -> None:
     operating.switch(arguments.what, arguments.username)
 
 
+def _operator_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("add", "remove", "list"))
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="the password, where nobody can be asked")
+    _data(parser)
+
+
+def operator(arguments: Arguments) -> None:
+    """Say who may look after Doran at /admin/; a known name gets a new password."""
+    if (arguments.name is None) != (arguments.what == "list"):
+        raise Refused("bad_setting", f"`doran operator {arguments.what}` takes {'no' if arguments.name else 'a'} name.")
+    config = _house_at_rest(arguments)
+    from doran.server import operators, serving
+
+    if operators.may_be_here():  # the admin's tables come with the setting, here before the next start
+        serving.migrate(config.replace(services=("ai",)))
+    if arguments.what == "add":
+        operators.add(arguments.name, arguments.password_file, production=config.production)
+    elif arguments.what == "remove":
+        operators.remove(arguments.name)
+    else:
+        operators.list_all()
+
+
 def _keys_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("list", "rotate"))
     parser.add_argument("--at-once", action="store_true", help="the key got into wrong hands: all its tokens end now")
@@ -268,12 +375,115 @@ def keys(arguments: Arguments) -> None:
         operating.rotate_keys(at_once=arguments.at_once)
 
 
+def _reserve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reserve", type=_places, default=1000, metavar="N",
+        help="at least as many as the most messages that any one conversation got since the copy was made (1000)",
+    )  # fmt: skip
+
+
+def _places(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000000")
+    return int(text)
+
+
+def _restored_arguments(parser: argparse.ArgumentParser) -> None:
+    _reserve(parser)
+    _data(parser)
+
+
 def restored(arguments: Arguments) -> None:
     """To be said after an older copy of the databases was put back, before the next start."""
     config = _house_at_rest(arguments)
+    from doran.server import restoring
+
+    restoring.restored(config, reserve=arguments.reserve)
+
+
+def _move_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "services", nargs="*", type=_service, metavar="SERVICE", help="core, chat, ai; all if none is named"
+    )
+    parser.add_argument(
+        "--rows", type=int, choices=range(1, 1001), default=500, metavar="N", help="how many rows go at once (500)"
+    )
+    _data(parser)
+
+
+def move(arguments: Arguments) -> None:
+    """Copy databases from the data folder to where the settings now say they are, and compare every row."""
+    from doran.server import serving
+
+    services = tuple(arguments.services) or SERVICES
+    config = _asked_for(arguments, services=services)
+    if unnamed := [name for name in services if not getattr(config, f"{name}_database")]:
+        raise Refused(
+            "bad_setting", f"DORAN_{unnamed[0].upper()}_DATABASE must say where {unnamed[0]}'s database shall go."
+        )
+    if not config.data.is_dir():
+        raise Refused("not_found", f"There is no data folder {config.data}: name it with --data.")
+    serving.wake(config)
+    from doran.server import moving
+
+    moving.move(config, services, rows_at_once=arguments.rows)
+
+
+def _backup_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where the copy is made; must not be there yet")
+    _data(parser)
+
+
+def backup(arguments: Arguments) -> None:
+    """Copy the databases and what belongs to them, also while a server runs on them."""
+    from doran.server import backups
+
+    backups.make(_asked_for(arguments), arguments.folder)
+
+
+def _restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a copy that `doran backup` made")
+    parser.add_argument("--replace", action="store_true", help="put what is in the data folder aside first")
+    _reserve(parser)
+    _data(parser)
+
+
+def restore(arguments: Arguments) -> None:
+    """Put a copy back while no server runs, and begin another timeline from it."""
+    from doran.server import backups
+
+    config = _asked_for(arguments)
+    backups.put_back(config, arguments.folder, replace=arguments.replace, reserve=arguments.reserve)
+
+
+def _webhooks_arguments(parser: argparse.ArgumentParser) -> None:
+    offer(parser, webhook_words.WORDS, common=_data)
+
+
+def webhooks(arguments: Arguments) -> int:
+    """Look after those who hear events by HTTP."""
+    _house_at_rest(arguments)
     from doran.server import operating
 
-    operating.restored(config)
+    with operating.as_refusal():
+        done: int = arguments.word.run(arguments)
+    return done
+
+
+def _ai_arguments(parser: argparse.ArgumentParser) -> None:
+    offer(parser, ai_words.WORDS, common=_data)
+
+
+def ai(arguments: Arguments) -> int:
+    """Look after the AI and what it keeps."""
+    config = _house_at_rest(arguments)
+    if "ai" not in config.services:
+        raise Refused("bad_setting", "DORAN_SERVICES does not name ai, so its database is not here.")
+    from doran.server import operating
+
+    with operating.as_refusal():
+        done: int = arguments.word.run(arguments, config)
+    return done
 
 
 def _letters_arguments(parser: argparse.ArgumentParser) -> None:
@@ -302,14 +512,29 @@ def dead_letters(arguments: Arguments) -> int:
 COMMANDS: Final = (
     Command("up", "serve everything in one process", up, _up_arguments),
     Command("serve", "serve some of the services in this process", serve, _serve_arguments),
+    Command(
+        "work", "carry events and do what is due for some of the services, without answering", work, _work_arguments
+    ),
     Command("migrate", "bring the databases up to date, and stop", migrate, _data),
     Command("config", "print every setting with what is in force", show_config, _config_arguments),
     Command("check", "see whether this deployment can run; changes nothing", check, _check_arguments),
+    Command("health", "ask a running server how it is", health, _health_arguments),
+    Command(
+        "service-secret", "make a secret with which a service proves itself to core", service_secret, _secret_arguments
+    ),
     Command("users", "deactivate, reactivate or erase somebody", users, _users_arguments),
+    Command("operator", "say who may look after Doran at /admin/", operator, _operator_arguments),
     Command("keys", "list the signing keys, or let the next one take over", keys, _keys_arguments),
-    Command("restored", "say that an older copy of the databases was put back", restored, _data),
+    Command("move", "move databases from the data folder to database servers", move, _move_arguments),
+    Command("backup", "copy the databases, also while a server runs", backup, _backup_arguments),
+    Command("restore", "put a backup back, and begin another timeline from it", restore, _restore_arguments),
+    Command(
+        "restored", "say that an older copy of the databases was put back by other means", restored, _restored_arguments
+    ),
     Command(
         "dead-letters", "list, replay or discard events that could not be handled", dead_letters, _letters_arguments
     ),
+    Command("webhooks", "look after endpoints that hear events by HTTP", webhooks, _webhooks_arguments),
+    Command("ai", "look after the AI and what it keeps", ai, _ai_arguments),
     Command("reference", "write the reference pages from the tables in the code", reference, _reference_arguments),
 )

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from doran.kernel.config import Config
 from doran.server.exits import Refused
+from doran.server.telling import say
 
 Answer = dict[str, Any]
 
@@ -30,6 +32,8 @@ TALK: Final = (
     ("minji", "See you at seven!"),
 )
 READ_BY_JUNHO: Final = 8  # the last two are still new to him
+QUESTION: Final = "Hi! What is a good snack for an evening walk?"  # small models speak English
+ANSWER_SECONDS: Final = 120.0
 
 
 @dataclass(slots=True)
@@ -86,6 +90,7 @@ def play(config: Config) -> str:
         guest.arrive()
         guest.call("PATCH", "core/users/me/", locale="ko", time_zone="Asia/Seoul")
     _talk(*cast)
+    _ask_the_assistant(cast[0])
     logins = (f"  {one.display_name}: user name {one.username}, password {one.password}" for one in cast)
     return "\n".join(["민지 and 준호 are talking. Log in as either:", *logins])
 
@@ -117,3 +122,31 @@ def _talk(minji: Guest, junho: Guest) -> None:
     ]
     junho.call("POST", f"chat/messages/{said[READ_BY_JUNHO - 1]['id']}/read/")
     minji.call("POST", f"chat/messages/{said[-1]['id']}/read/")
+
+
+def _ask_the_assistant(minji: Guest) -> None:
+    """Where somebody inside this deployment answers; nobody's words leave it for a demo."""
+    shown = minji.call("GET", "ai/")
+    assistant, provider = shown["assistant"], shown["provider"]
+    if assistant is None or provider is None or provider["is_outside"]:
+        return
+    chat = minji.call("POST", "chat/conversations/", participant_id=assistant["user_id"])["id"]
+    began, name = time.perf_counter(), assistant["display_name"]
+    minji.call("POST", f"chat/conversations/{chat}/messages/send/", content=QUESTION, client_message_id="demo-question")
+    is_answered = _waits_for_an_answer(minji, chat)
+    told = f"{name} has answered 민지" if is_answered else f"{name} has not answered yet: 민지's page shows why"
+    say(f"{told:<46} {time.perf_counter() - began:.2f} s")
+
+
+def _waits_for_an_answer(minji: Guest, chat: str) -> bool:
+    until = time.monotonic() + ANSWER_SECONDS
+    while minji.call("GET", f"chat/conversations/{chat}/")["last_seq"] < 2:
+        if time.monotonic() > until or _has_failed(minji):
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _has_failed(minji: Guest) -> bool:
+    jobs = minji.call("GET", "ai/jobs/")["results"]
+    return bool(jobs) and jobs[0]["state"] in ("failed", "cancelled")

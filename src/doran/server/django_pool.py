@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from io import BytesIO
 from queue import SimpleQueue
@@ -22,12 +22,14 @@ from django.core import signals
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from doran.contracts.errors import Problem
 from doran.kernel import telemetry
 from doran.kernel.http import problems
+from doran.kernel.siblings import Question
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -35,6 +37,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Observe = Callable[[str, str, int, float], None]
 
 BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+LOOKS: Final = frozenset({"GET", "HEAD"})
 NO_CONTENT: Final = frozenset({204, 304})
 LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 16 * 1024 * 1024
@@ -108,9 +111,12 @@ class DjangoPool:
         self._team: list[threading.Thread] = []
         self._handler = BaseHandler()
 
-    def start(self) -> None:
-        """Load the middleware and start the threads."""
+    def load(self) -> None:
+        """Load the middleware: from now on `ask` answers."""
         self._handler.load_middleware()
+
+    def start(self) -> None:
+        """Start the threads, after `load`."""
         self._team = [
             threading.Thread(target=self._work, name=f"django-{number}", daemon=True) for number in range(self.threads)
         ]
@@ -201,21 +207,29 @@ class DjangoPool:
         finally:
             connections.close_all()
 
-    def ask(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """`GET path` from inside this process: the status and the body a caller from outside would get.
+    def ask(self, question: Question) -> tuple[int, bytes]:
+        """A question from inside this process: the status and the body a caller from outside would get.
 
         It runs in the caller's own thread and waits for no other, so a view may ask while all threads are busy;
         the caller's database connections and transactions are left alone.
         """
-        reply = _safely(lambda: _whole(*self._respond(_inside(path, headers), b"")))
+        reply = _safely(lambda: _whole(*self._respond(_inside(question), question.body or b"")))
         return reply.status, reply.body
 
     def _ask_django(self, scope: Scope, body: bytes) -> Reply:
+        """A look is taken once more where the connection for it had died unseen."""
+        reply, has_broken = self._ask_once(scope, body)
+        if has_broken and reply.status == 503 and scope["method"] in LOOKS:
+            reply, _ = self._ask_once(scope, body)
+        return reply
+
+    def _ask_once(self, scope: Scope, body: bytes) -> tuple[Reply, bool]:
+        """The reply, and whether a connection that was open broke on the way."""
         # The two signals, the other in close(), are where Django ends transactions that were left open.
         signals.request_started.send(sender=DjangoPool, scope=scope)
         response, route = self._respond(scope, body)
         try:
-            return _whole(response, route)
+            return _whole(response, route), any(one.connection is not None for one in _suspects())
         finally:
             _drop_suspects()
             response.close()
@@ -238,16 +252,16 @@ def _safely(answer: Callable[[], Reply]) -> Reply:
         return _refusal(problems.from_exception(error))
 
 
-def _inside(path: str, headers: Mapping[str, str]) -> Scope:
+def _inside(question: Question) -> Scope:
     """What a request of our own looks like; it comes from no address."""
-    target, _, query = path.partition("?")
+    target, _, query = question.path.partition("?")
     return {
         "type": "http",
-        "method": "GET",
+        "method": question.method,
         "path": unquote(target),
         "query_string": query.encode("ascii", "replace"),
         "scheme": "http",
-        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in question.headers.items()],
     }
 
 
@@ -271,11 +285,15 @@ async def _leaves(receive: Receive) -> bool:
     return False
 
 
+def _suspects() -> list[BaseDatabaseWrapper]:
+    """This thread's connections that met an error."""
+    return [connection for connection in connections.all(initialized_only=True) if connection.errors_occurred]
+
+
 def _drop_suspects() -> None:
-    """Close this thread's connections that met an error; Django would keep a SQLite one, whatever its state."""
-    for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred:
-            connection.close()
+    """Close them; Django would keep a SQLite one, whatever its state."""
+    for connection in _suspects():
+        connection.close()
 
 
 def _whole(response: HttpResponseBase, route: str) -> Reply:

@@ -24,6 +24,7 @@ EXITS: Final[Mapping[str, tuple[int, str]]] = {
     "in_use": (14, "another Doran is using the data folder"),
     "bad_database": (15, "a database cannot be opened or brought up to date"),
     "not_found": (16, "what the command names does not exist"),
+    "unsafe_database": (17, "a database may lose what it has committed, and production mode refuses it"),
 }
 
 
@@ -64,4 +65,18 @@ def database_refusal(wrong: BaseException, service: str, place: Path) -> Refused
         return Refused("disk_full", f"The disk that holds {place} is full: free some space, then start again.")
     if "readonly" in said or "unable to open" in said:
         return Refused("unwritable", f"{service}'s database in {place} cannot be written by this user.")
-    return Refused("bad_database", f"{service}'s database in {place} cannot be brought up to date: {said}.")
+    from doran.kernel import trouble
+
+    if trouble.is_away(wrong):
+        return Refused("bad_database", f"{service}'s database cannot be reached: {_plain(said)}.")
+    if "denied" in said and not said.startswith("(1045"):
+        return Refused(
+            "bad_database",
+            f"{service}'s database is not up to date, and this account may not change tables: run `doran migrate` with one that may.",
+        )
+    return Refused("bad_database", f"{service}'s database cannot be used: {_plain(said)}.")
+
+
+def _plain(said: str) -> str:
+    """What a driver says, on one line and without its own full stop."""
+    return " ".join(said.split()).rstrip(".")

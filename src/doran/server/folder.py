@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from doran.kernel.config import Config
+from doran.server import admin
 from doran.server.exits import Refused, plainly
 
-_SECRET = "secret_key"  # noqa: S105  a file name
+SECRET = "secret_key"  # noqa: S105  a file name
+RESTORING = "restoring"
 _held: list[int] = []
 
 
@@ -32,12 +34,33 @@ def look(folder: Path) -> None:
         )
 
 
+def is_needed(config: Config) -> bool:
+    """Whether anything of these services lives in it: a database without a URL, or a secret that was not given."""
+    return _holds_database(config) or _needs_secret(config)
+
+
 def prepare(config: Config) -> Config:
-    """Make the folder and its secret where they are missing. The settings come back with the secret."""
+    """Make the folder and its secret where they are missing. The settings come back with the secret.
+
+    Refuses a folder whose databases are only half put back.
+    """
+    if not is_needed(config):
+        return config
     folder = Path(config.data)
+    if (folder / RESTORING).exists():
+        raise Refused("bad_database", f"A restore into {folder} did not come to its end: run `doran restore` again.")
     with plainly(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return config if config.secret_key else config.replace(secret_key=_secret(folder))
+        return config.replace(secret_key=_secret(folder)) if _needs_secret(config) else config
+
+
+def _holds_database(config: Config) -> bool:
+    return not all(getattr(config, f"{service}_database") for service in config.services)
+
+
+def _needs_secret(config: Config) -> bool:
+    """Core seals things, the admin signs its sessions: every copy with the same secret."""
+    return ("core" in config.services or admin.is_on(config)) and not config.secret_key
 
 
 @contextmanager
@@ -52,8 +75,14 @@ def whole_or_not(folder: Path) -> Iterator[None]:
         raise
 
 
-def hold(folder: Path) -> None:
-    """Keep other servers out until this process ends. Two would not see each other's people."""
+def hold(config: Config) -> None:
+    """Keep other servers out of a folder with databases until this process ends.
+
+    Two would not see each other's people.
+    """
+    folder = Path(config.data)
+    if not _holds_database(config):
+        return
     with plainly(folder):
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -68,8 +97,18 @@ def hold(folder: Path) -> None:
     _held.append(lock)
 
 
+def whole(file: Path, content: bytes) -> None:
+    """The file appears with all of its content, in the place of what was there, or stays as it was."""
+    handle, unfinished = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    with os.fdopen(handle, "wb") as new:
+        new.write(content)
+        new.flush()
+        os.fsync(new.fileno())
+    os.replace(unfinished, file)
+
+
 def _secret(folder: Path) -> str:
-    path = folder / _SECRET
+    path = folder / SECRET
     if not path.exists():
         _write_once(path, secrets.token_urlsafe(48))
     return path.read_text(encoding="ascii").strip()

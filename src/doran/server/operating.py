@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from doran.contracts.errors import Problem
 from doran.kernel.clock import rfc3339
 from doran.kernel.config import Config
-from doran.kernel.inbox import Consumer, Letter, Replayed
+from doran.kernel.dead_letters import OUTBOX, Letter, Letters
 from doran.server import folder, wiring
-from doran.server.exits import Refused
+from doran.server.exits import EXITS, Refused
 from doran.server.telling import say, table
 
 DONE = {"deactivate": "deactivated", "reactivate": "reactivated", "erase": "erased"}
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def as_refusal() -> Iterator[None]:
     """A problem that an API caller would get, as a refusal of the command."""
     try:
         yield
@@ -42,7 +42,7 @@ def switch(what: str, username: str) -> None:
         "reactivate": users.reactivate,
         "erase": users.erase,
     }
-    with _plainly():
+    with as_refusal():
         changes[what](username)
     say(f"{username} is {DONE[what]}.")
 
@@ -72,71 +72,86 @@ def rotate_keys(*, at_once: bool) -> None:
     from doran.core import keys
 
     keys.ensure()
-    with _plainly():
+    with as_refusal():
         begins = keys.rotate(at_once=at_once)
     say(f"The next key signs from {rfc3339(begins)}.")
-
-
-# -- the timeline ----------------------------------------------------------------------------------
-
-
-def restored(config: Config) -> None:
-    """An older copy of the databases was put back: every device starts anew from what is there now."""
-    from doran.chat import shop
-
-    folder.hold(Path(config.data))
-    shop.new_timeline()
-    say("Devices will forget what they knew and read what is here.")
 
 
 # -- dead letters ----------------------------------------------------------------------------------
 
 
+_PATIENCE: Final = 15.0
+_EARS: Final = {"core": ("core", "webhooks")}
+
+
 def list_letters(services: Sequence[str]) -> None:
-    """What waits, without what it says."""
-    rows = [_letter_row(service, letter) for service in services for letter in _ear(service).letters()]
-    say(table([("service", "id", "event", "key", "failed", "reason"), *rows]) if rows else "No event waits.")
+    """What waits, without what it says: at the inbox, where it was not understood, or still at the outbox."""
+    rows = [_letter_row(service, one) for service in services for of in _letters(service) for one in of.listed()]
+    say(table([("service", "id", "at", "event", "key", "failed", "reason"), *rows]) if rows else "No event waits.")
 
 
 def _letter_row(service: str, letter: Letter) -> tuple[str, ...]:
-    failed = rfc3339(letter.failed_at)
-    return service, str(letter.id), letter.event_type, letter.key, failed, letter.reason
+    at = "outbox" if letter.subscription == OUTBOX else "inbox"
+    return service, str(letter.id), at, letter.event_type, letter.key, rfc3339(letter.failed_at), letter.reason
 
 
 def discard(service: str, ids: Sequence[int]) -> None:
-    """Give up events for good."""
-    gone = _ear(service).discard(ids)
+    """Give up events for good. The server goes on with those behind them."""
+    gone = sum(letters.discard(ids) for letters in _letters(service))
     if not gone:
         raise Refused("not_found", f"{service} has no such dead letter.")
     say(f"{gone} given up.")
 
 
 def replay(config: Config, service: str, ids: Sequence[int] | None) -> int:
-    """Try again, in a house of its own: no server may run on these databases meanwhile."""
-    folder.hold(Path(config.data))
-    result = asyncio.run(_replayed(config, service, ids))
-    say(f"{result.handled} took effect, {result.stuck} still wait.")
-    return 1 if result.stuck else 0
+    """Have events tried again: by the server that runs, or by ourselves where none does."""
+    waited = {number for letters in _letters(service) for number in letters.ask(ids)}
+    if ids and not waited:
+        raise Refused("not_found", f"{service} has no such dead letter.")
+    is_tried = asyncio.run(_tried_here(config, service)) if _may_work_here(config, service) else _is_tried(service)
+    left = waited.intersection(number for letters in _letters(service) for number in letters.ids())
+    say(f"{len(waited) - len(left)} went on, {len(left)} still wait.")
+    if not is_tried:
+        say("Nobody has tried them yet: a server of this service does as soon as it runs.")
+    return 1 if left else 0
 
 
-async def _replayed(config: Config, service: str, ids: Sequence[int] | None) -> Replayed:
-    house = wiring.build(config)
+def _may_work_here(config: Config, service: str) -> bool:
+    """Whether the database is a file here that no server uses. Elsewhere, nobody can know."""
+    if getattr(config, f"{service}_database"):
+        return False
+    try:
+        folder.hold(config)
+    except Refused as no:
+        if no.code != EXITS["in_use"][0]:
+            raise
+        return False
+    return True
+
+
+async def _tried_here(config: Config, service: str) -> bool:
+    house = wiring.build(config, has_front=False)
     await house.start()
     try:
-        return await asyncio.to_thread(_ear_of(house, service).replay, ids)
+        return await asyncio.to_thread(_is_tried, service)
     finally:
         await house.stop()
 
 
-def _ear(service: str) -> Consumer:
+def _is_tried(service: str) -> bool:
+    """Wait until everything that was asked for is tried; False when nothing moves for a while."""
+    before: list[tuple[int, str]] = []
+    until = time.monotonic() + _PATIENCE
+    while asked := [one for letters in _letters(service) for one in letters.asked()]:
+        if asked != before:
+            before, until = asked, time.monotonic() + _PATIENCE
+        elif time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _letters(service: str) -> list[Letters]:
+    """A service's dead letters, by who has to try them."""
     models = import_module(f"doran.{service}.models")
-    return Consumer(service, {}, models.Inbox, models.DeadLetter)
-
-
-def _ear_of(house: wiring.House, service: str) -> Consumer:
-    ears = {consumer.subscription: consumer for consumer in house.consumers}
-    if house.chat is not None:
-        ears["chat"] = house.chat.consumer
-    if service not in ears:
-        raise Refused("not_found", f"{service} listens to no events, so nothing can wait there.")
-    return ears[service]
+    return [Letters(models.DeadLetter, subscription) for subscription in (*_EARS.get(service, (service,)), OUTBOX)]

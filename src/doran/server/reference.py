@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from doran.contracts import errors, events, frames
+from doran.contracts import errors, events, frames, scopes
 from doran.kernel import asyncapi
 from doran.kernel import config as settings
 from doran.server.exits import EXITS
@@ -66,6 +66,7 @@ def _errors() -> str:
         (f"`{errors.Problem(kind.code).code}`", str(kind.status), kind.title, kind.advice)
         for kind in errors.PROBLEMS.values()
     ]
+    failures = [(f"`{code}`", sentence) for code, sentence in errors.JOB_FAILURES.items()]
     closes = [
         (str(kind.code), f"`{kind.name}`", "yes" if kind.come_back else "no", kind.meaning)
         for kind in errors.CLOSES.values()
@@ -76,6 +77,18 @@ def _errors() -> str:
         "`error` frame. `code` is stable: branch on it, not on the words.",
         "## Codes\n\n" + table([("code", "status", "title", "what to do"), *problems], markdown=True),
         "## Close codes of sockets\n\n" + table([("code", "name", "come back", "meaning"), *closes], markdown=True),
+        "## Failure codes of AI jobs\n\nThe `failure_code` of a job whose `state` is `failed`.\n\n"
+        + table([("failure_code", "meaning"), *failures], markdown=True),
+    )
+
+
+def _scopes() -> str:
+    rows = [(f"`{one.name}`", one.audience, ", ".join(one.askers), one.sentence) for one in scopes.SCOPES.values()]
+    return _page(
+        "Scopes",
+        "What one service may ask of another with a token of its own; everything else is refused. A token is for one "
+        "service that answers and carries every scope its holder has there. See [services apart](../guides/services-apart.md).",
+        table([("scope", "who answers", "who may ask", "meaning"), *rows], markdown=True),
     )
 
 
@@ -200,6 +213,7 @@ _PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": _settings,
     "commands.md": _commands,
     "errors.md": _errors,
+    "scopes.md": _scopes,
     "frames.md": _frames,
     "events.md": _events,
     "asyncapi.json": _asyncapi,

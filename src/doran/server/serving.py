@@ -8,8 +8,9 @@ import gc
 import logging
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,27 +19,50 @@ from typing import Any
 from doran.kernel import config as settings
 from doran.kernel import faults
 from doran.kernel.config import Config
-from doran.server import folder
-from doran.server.exits import Refused, database_refusal
+from doran.server import beforehand, databases, folder
+from doran.server.exits import EXITS, Refused, database_refusal
 from doran.server.telling import say, step
 
 Play = Callable[[Config], str]
+LAST_SECONDS = 5.0
+Greet = Callable[[], Awaitable[None]]
 
 
 def serve(config: Config, *, play: Play | None = None) -> int:
     """Serve until told to stop. `play` runs once the server answers; what it returns is printed."""
-    os.umask(0o077)
     began = time.perf_counter()
+    beforehand.look(config)
     with step("Taking the port"):
         listener = bind(config.host, config.port)
-    config = config.replace(port=listener.getsockname()[1])
+    config = _moved_in(config.replace(port=listener.getsockname()[1]))
+    with step("Waking the services"):
+        server = _server(config, lambda: _greet(config, play, began))
+    return _run(server, [listener])
+
+
+def work(config: Config, *, listens: bool) -> int:
+    """Carry events and do what is due until told to stop. It `listens` only for health and metrics."""
+    began = time.perf_counter()
+    beforehand.look(config)
+    listeners = [bind(config.host, config.port)] if listens else []
+    config = _moved_in(config)
+    with step("Waking the workers"):
+        server = _server(config, lambda: _say_it_works(config, listeners, began), has_front=False)
+    return _run(server, listeners)
+
+
+def _moved_in(config: Config) -> Config:
+    os.umask(0o077)
     with folder.whole_or_not(Path(config.data)):
         with step("Preparing the data folder"):
             config = furnish(config)
+        trust(config)
         migrate(config)
-    with step("Waking the services"):
-        server = _server(config, play, began)
-    server.run(sockets=[listener])
+    return config
+
+
+def _run(server: Any, listeners: list[socket.socket]) -> int:
+    server.run(sockets=listeners)
     if server.failure is not None:
         raise server.failure
     return 0
@@ -47,7 +71,8 @@ def serve(config: Config, *, play: Play | None = None) -> int:
 def look(config: Config) -> None:
     """Refuse what `serve` would refuse first, and leave nothing behind."""
     bind(config.host, config.port).close()
-    folder.look(Path(config.data))
+    if folder.is_needed(config):
+        folder.look(Path(config.data))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -74,7 +99,7 @@ def _bind_refusal(wrong: OSError, host: str, port: int) -> Refused:
 def furnish(config: Config) -> Config:
     """The data folder made and held, the settings put in force, Django awake."""
     config = folder.prepare(config)
-    folder.hold(Path(config.data))
+    folder.hold(config)
     wake(config)
     if config.fault:
         faults.arm(config.fault)
@@ -90,42 +115,117 @@ def wake(config: Config) -> None:
     django.setup()
 
 
+def trust(config: Config) -> None:
+    """Production mode refuses a database that may lose what it has committed; in development it is said."""
+    from django.db import DatabaseError, connections
+
+    from doran.server.databases import readings
+
+    for service in config.services:
+        try:
+            found = readings.undurable(connections[service])
+        except DatabaseError as wrong:
+            raise database_refusal(wrong, service, Path(config.data)) from wrong
+        if found and config.production:
+            raise Refused("unsafe_database", f"production mode refuses {service}'s database: {'; '.join(found)}.")
+        for sentence in found:
+            say(f"Warning: {service}'s database: {sentence}")
+
+
 def migrate(config: Config) -> None:
     """Bring each service's own database up to date."""
+    refuse_half_moved(config)
     for service in config.services:
         if waiting := waiting_migrations(service, Path(config.data)):
             with step(f"Bringing {service}'s database up to date ({waiting})"):
-                _migrate(service, Path(config.data))
+                bring_up_to_date(service, Path(config.data))
+    if "ai" in config.services:
+        _plant_prompts(Path(config.data))
+        _let_the_database_compare(Path(config.data))
 
 
-def waiting_migrations(service: str, place: Path) -> int:
-    """How many migrations the database of a service lacks."""
+def _plant_prompts(place: Path) -> None:
+    """A release may bring better prompts than the one before."""
+    from django.db import DatabaseError
+
+    from doran.ai.prompts import planting
+
+    try:
+        planting.plant()
+    except DatabaseError as wrong:
+        raise database_refusal(wrong, "ai", place) from wrong
+
+
+def _let_the_database_compare(place: Path) -> None:
+    """pgvector may have come after the tables were made."""
+    from django.db import DatabaseError
+
+    from doran.ai.retrieval import pgvector
+    from doran.server.databases.alone import alone
+
+    try:
+        if not pgvector.may_come():
+            return
+        with alone("ai"):
+            if pgvector.make():
+                with step("Bringing ai's vectors to pgvector"):
+                    pgvector.complete()
+    except DatabaseError as wrong:
+        raise database_refusal(wrong, "ai", place) from wrong
+
+
+def refuse_half_moved(config: Config) -> None:
+    """What is in a database before its move was compared to the end is nobody's to use."""
+    from django.db import DatabaseError
+
+    for service in config.services:
+        try:
+            is_half = is_half_moved(service)
+        except DatabaseError as wrong:
+            raise database_refusal(wrong, service, Path(config.data)) from wrong
+        if is_half:
+            raise Refused("bad_database", f"{service}'s database is half moved: run `doran move` to its end first.")
+
+
+def is_half_moved(service: str) -> bool:
+    from django.db import connections
+
+    return databases.MOVING in connections[service].introspection.table_names()
+
+
+def waiting_migrations(service: str, place: Path, *, alias: str = "") -> int:
+    """How many migrations the database of a service lacks, or that of another name with the tables of this service."""
     from django.db import DatabaseError, connections
     from django.db.migrations.executor import MigrationExecutor
 
     try:
-        executor = MigrationExecutor(connections[service])
-        return len(executor.migration_plan(executor.loader.graph.leaf_nodes(service)))
+        executor = MigrationExecutor(connections[alias or service])
+        leaves = [leaf for label in databases.labels(service) for leaf in executor.loader.graph.leaf_nodes(label)]
+        return len(executor.migration_plan(leaves))
     except DatabaseError as wrong:
         raise database_refusal(wrong, service, place) from wrong
 
 
-def _migrate(service: str, place: Path) -> None:
+def bring_up_to_date(service: str, place: Path) -> None:
     from django.core.management import call_command
     from django.db import DatabaseError
 
+    from doran.server.databases.alone import alone
+
     try:
-        call_command("migrate", service, database=service, verbosity=0, interactive=False, skip_checks=True)
+        with alone(service):
+            for label in databases.labels(service):
+                call_command("migrate", label, database=service, verbosity=0, interactive=False, skip_checks=True)
     except DatabaseError as wrong:
         raise database_refusal(wrong, service, place) from wrong
 
 
-def _server(config: Config, play: Play | None, began: float) -> Any:
+def _server(config: Config, greet: Greet, *, has_front: bool = True) -> Any:
     import uvicorn
 
     from doran.server import wiring
 
-    house = wiring.build(config)
+    house = wiring.build(config, has_front=has_front)
 
     class Server(uvicorn.Server):
         """uvicorn's, which also says when it is ready and lets the house drain before it closes."""
@@ -137,7 +237,7 @@ def _server(config: Config, play: Play | None, began: float) -> Any:
                 with _quiet("uvicorn.error"):
                     await super().startup(sockets)
                 _settle_memory()
-                await _greet(config, play, began)
+                await greet()
             except SystemExit:
                 self.failure, self.should_exit = house.failure, True
             except Refused as refused:
@@ -145,17 +245,38 @@ def _server(config: Config, play: Play | None, began: float) -> Any:
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             say("Stopping: sockets are told to come back, what was accepted is finished.")
+            _leave_in_time(config)
+            await self._let_proxies_notice()
             for server in self.servers:
                 server.close()
             await house.drain()
             await super().shutdown(sockets)
             say("Stopped.")
 
+        async def _let_proxies_notice(self) -> None:
+            house.leave()
+            until = time.monotonic() + config.drain_delay_seconds
+            while time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110  a signal handler sets it
+                await asyncio.sleep(0.05)
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit  # asked twice: at once
             self.should_exit = True
 
     return Server(uvicorn.Config(house.app, **_uvicorn_settings(config)))
+
+
+def _leave_in_time(config: Config) -> None:
+    """Whatever hangs, this process ends before it would be killed; either way nothing acknowledged is lost."""
+    seconds = config.drain_delay_seconds + 2 * config.drain_seconds + LAST_SECONDS
+    last = threading.Timer(seconds, _leave_at_once)
+    last.daemon = True
+    last.start()
+
+
+def _leave_at_once() -> None:
+    say("Stopped without waiting any longer: something did not answer.")
+    os._exit(EXITS["failed"][0])
 
 
 @contextmanager
@@ -183,6 +304,12 @@ async def _greet(config: Config, play: Play | None, began: float) -> None:
     if play is not None:
         say(await asyncio.to_thread(play, config))
     say(f"Doran is ready at {config.url} ({time.perf_counter() - began:.2f} s). Ctrl-C stops it.")
+
+
+async def _say_it_works(config: Config, listeners: list[socket.socket], began: float) -> None:
+    names = " and ".join(config.services)
+    where = "".join(f"; health at port {one.getsockname()[1]}" for one in listeners)
+    say(f"Doran works for {names}{where} ({time.perf_counter() - began:.2f} s). Ctrl-C stops it.")
 
 
 def _uvicorn_settings(config: Config) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from doran.kernel import config as _config
+from doran.server import admin as _admin
 from doran.server.databases import databases as _databases
 
 _now = _config.current()
@@ -24,3 +25,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = None  # the body limit is kept in front of Django
 LOGGING_CONFIG = None  # doran.kernel.telemetry configures logging
 SILENCED_SYSTEM_CHECKS: list[str] = []
+
+if _admin.is_on(_now):
+    _more = _admin.settings(_now)
+    INSTALLED_APPS += _more.pop("APPS")
+    globals().update(_more)

@@ -276,11 +276,17 @@ class SocketProtocol(asyncio.Protocol):
         """ASGI's send. Waits while the client does not read; raises when it is gone."""
         if self._writer is not None:
             await asyncio.shield(self._writer)
-        if self._state is State.OPEN and (text := message.get("text")) is not None:
-            data = text.encode()
-            self.transport.write(_header(_TEXT, len(data)) + data)
-        else:
+        text = message.get("text")
+        if text is None or not self.send_at_once(text):
             self._send_other(message)
+
+    def send_at_once(self, text: str) -> bool:
+        """Send a text frame if the client is there and reads; say whether it was sent."""
+        if self._writer is not None or self._state is not State.OPEN:
+            return False
+        data = text.encode()
+        self.transport.write(_header(_TEXT, len(data)) + data)
+        return True
 
     def _send_other(self, message: dict[str, Any]) -> None:
         kind = message["type"]

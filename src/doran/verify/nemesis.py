@@ -156,7 +156,7 @@ class Nemesis:
         self.recorder.end(fault)
 
     async def at_points(
-        self, settings: Iterable[str], *, variable: str = "DORAN_FAULT", patience: float = 8.0
+        self, settings: Iterable[str], *, variable: str = "DORAN_FAULT", patience: float = 30.0
     ) -> list[str]:
         """For each `name:nth`: restart with the point armed and wait for the death there.
 

@@ -1,0 +1,202 @@
+"""Chat's database is killed, stopped, frozen and cut off under load: nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.cast import Mint, Person
+from tests.chat.conftest import Play
+from tests.servers.databases import MariaDB, PostgreSQL, Server
+from tests.servers.wire import Wire
+from tests.stage import awake, eventually, ground
+from tests.wire import Answer, refuses
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
+
+SOON = 30.0
+"""Seconds within which service returns by itself."""
+
+
+@pytest.fixture(scope="module", params=[MariaDB, PostgreSQL], ids=["mariadb", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    kind: type[Server] = request.param
+    if missing := kind.missing():
+        pytest.skip(missing)
+    server = kind()
+    server.start()
+    yield server
+    server.remove()
+
+
+class Town:
+    """민지 and 준호 in a house whose database is `server`'s; what they sent, and what they were told."""
+
+    def __init__(self, play: Play, server: Server, database: str) -> None:
+        self.play, self._server, self._database = play, server, database
+        self.answers: dict[str, Answer] = {}
+
+    async def meet(self) -> None:
+        self.minji, self.junho = await self.play.person("민지"), await self.play.person("준호")
+        self.talk = await self.minji.starts(self.junho)
+
+    @asynccontextmanager
+    async def flood(self) -> AsyncIterator[None]:
+        """Until the block ends both send with four hands each, as fast as they are answered."""
+        enough = asyncio.Event()
+        async with asyncio.TaskGroup() as hands:
+            for number, person in enumerate((self.minji, self.junho) * 4):
+                hands.create_task(self._send(person, number, enough))
+            yield
+            enough.set()
+
+    async def _send(self, person: Person, hand: int, enough: asyncio.Event) -> None:
+        count = 0
+        while not enough.is_set():
+            count += 1
+            content = f"{hand}/{count}"
+            self.answers[content] = await person.tries_to_send(self.talk, content, client_message_id=content)
+            await asyncio.sleep(0.002)
+
+    async def wait_for_more(self) -> float:
+        """Until somebody is answered again; how many seconds that took."""
+        began, before = time.monotonic(), len(self.acknowledged)
+        await eventually(lambda: len(self.acknowledged) > before + 20, seconds=SOON)
+        return time.monotonic() - began
+
+    @property
+    def acknowledged(self) -> dict[str, int]:
+        return {content: answer.json["seq"] for content, answer in self.answers.items() if answer.status == 201}
+
+    async def repeat_what_was_refused(self) -> None:
+        """As every client does: the same again, under the same id."""
+        for content in self.answers.keys() - self.acknowledged.keys():
+            refuses(self.answers[content], 503, "unavailable")
+            person = (self.minji, self.junho)[int(content.split("/")[0]) % 2]
+            again = await person.tries_to_send(self.talk, content, client_message_id=content)
+            assert again.status in (200, 201), again.body
+            self.answers[content] = Answer(201, again.headers, again.body)
+
+    def stored(self) -> list[tuple[Any, ...]]:
+        return self._server.say("SELECT content, seq FROM chat_message ORDER BY seq", database=self._database)
+
+    def is_whole(self) -> None:
+        """All that was acknowledged is there, once and in its place, and nothing else."""
+        stored = self.stored()
+        assert [seq for _, seq in stored] == list(range(1, len(stored) + 1))
+        assert dict(stored) == self.acknowledged
+        assert len(stored) == len(self.acknowledged)
+
+
+@asynccontextmanager
+async def town_on(server: Server, *, through: Wire | None = None, **changes: Any) -> AsyncIterator[Town]:
+    database = f"chat_{time.time_ns()}"
+    server.say(f"CREATE DATABASE {database}")
+    url = server.url(database)
+    mint = Mint()
+    where = url if through is None else url.replace(f":{server.port}/", f":{through.port}/")
+    async with (
+        ground(services=("chat",), chat_database=where, **changes) as config,
+        awake(config, own_keys=mint.published) as house,
+    ):
+        town = Town(Play(house, mint), server, database)
+        await town.meet()
+        yield town
+
+
+Blow = Callable[[Server], Awaitable[None]]
+
+
+async def killed(server: Server) -> None:
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+
+
+async def restarted(server: Server) -> None:
+    await asyncio.to_thread(server.stop)
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(server.start)
+
+
+async def frozen(server: Server) -> None:
+    with server.frozen():
+        await asyncio.sleep(2.0)
+
+
+@pytest.mark.parametrize("blow", [killed, restarted, frozen])
+async def test_a_short_blow_is_waited_out(server: Server, blow: Blow) -> None:
+    async with town_on(server) as town:
+        reader = await town.junho.opens()
+        async with town.flood():
+            for _ in range(2):
+                await town.wait_for_more()
+                await blow(server)
+                assert await town.wait_for_more() < SOON
+        assert [answer.status for answer in town.answers.values() if answer.status != 201] == []
+        town.is_whole()
+        seen = [frame["message"]["seq"] for frame in await reader.hears_nothing_before_pong() if "message" in frame]
+        assert seen == list(range(1, len(town.acknowledged) + 1))
+        assert len((await town.junho.sees(town.talk))["messages"]) == 20
+
+
+async def test_a_long_absence_is_said_and_ends_by_itself(server: Server) -> None:
+    async with town_on(server, database_patience=0.5) as town:
+        async with town.flood():
+            await town.wait_for_more()
+            await asyncio.to_thread(server.kill)
+            await eventually(lambda: len(town.answers) > len(town.acknowledged) + 50, seconds=SOON)
+            refuses(await town.minji.asks("GET", f"/api/chat/conversations/{town.talk}/"), 503, "unavailable")
+            socket = await town.minji.opens()
+            socket.says(type="changes", conversation_id=town.talk, since=0, ref="c")
+            assert (await socket.hears("error"))["code"] == "unavailable"
+            await asyncio.to_thread(server.start)
+            assert await town.wait_for_more() < SOON
+        await town.repeat_what_was_refused()
+        town.is_whole()
+        assert (await town.minji.sees(town.talk))["last_seq"] == len(town.acknowledged)
+        socket.says(type="changes", conversation_id=town.talk, since=0, ref="d")
+        assert (await socket.hears("changes"))["results"]
+
+
+# -- the COMMIT whose answer is lost -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", ["question", "answer"])
+async def test_a_commit_that_is_cut_off_happens_once(server: Server, cut: Any) -> None:
+    async with Wire(server.port).laid() as wire, town_on(server, through=wire) as town:
+        junho = await town.junho.opens()
+        wire.cut = cut
+        sent = await town.minji.sends(town.talk, "여보세요")
+        assert wire.cut == "", "nothing was cut"
+        assert town.stored() == [("여보세요", 1)]
+        shown = [frame for frame in await junho.hears_nothing_before_pong() if frame["type"] == "chat_message"]
+        assert [frame["message"] for frame in shown] == [sent]
+        wire.cut = cut
+        assert (await town.minji.edits(sent, "여보세요?")).status == 200
+        assert wire.cut == "", "nothing was cut"
+        shown = [frame for frame in await junho.hears_nothing_before_pong() if frame["type"] == "message_updated"]
+        assert [frame["message"]["content"] for frame in shown] == ["여보세요?"]
+
+
+@pytest.mark.parametrize(("cut", "happened"), [("question", False), ("answer", True)])
+async def test_what_stays_in_doubt_too_long_is_refused_and_shown_later(
+    server: Server, cut: Any, happened: bool
+) -> None:
+    async with Wire(server.port).laid() as wire, town_on(server, through=wire, database_patience=0.3) as town:
+        junho = await town.junho.opens()
+        wire.cut, wire.is_down = cut, True
+        refuses(await town.minji.tries_to_send(town.talk, "하나", client_message_id="one"), 503, "unavailable")
+        wire.is_down = False
+        await town.minji.sends(town.talk, "둘")
+        shown = [frame for frame in await junho.hears_nothing_before_pong() if frame["type"] == "chat_message"]
+        contents = ["하나", "둘"] if happened else ["둘"]
+        assert [frame["message"]["content"] for frame in shown] == contents
+        assert [content for content, _ in town.stored()] == contents
+        again = await town.minji.tries_to_send(town.talk, "하나", client_message_id="one")
+        assert again.status == (200 if happened else 201)
+        assert sorted(content for content, _ in town.stored()) == ["둘", "하나"]

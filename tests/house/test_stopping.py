@@ -1,0 +1,118 @@
+"""How a server leaves: proxies notice first, everybody is told, and nothing keeps it for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sqlite3
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from doran.server.exits import EXITS
+from tests.house.running import Running, running
+from tests.stage import eventually
+
+pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
+
+PASSWORD = "봄비가 내리는 밤"
+
+
+class Person:
+    """Somebody with an account and a token."""
+
+    def __init__(self, server: Running, username: str) -> None:
+        self.server = server
+        me = {"username": username, "password": PASSWORD}
+        self.id = server.asks("/api/core/users/", me)[1]["id"]
+        self.token = server.asks("/api/core/tokens/", me)[1]["access_token"]
+
+    def starts(self, other: Person) -> str:
+        body = {"participant_id": other.id}
+        return str(self.server.asks("/api/chat/conversations/", body, token=self.token)[1]["id"])
+
+    async def opens(self, talk: str) -> ClientConnection:
+        where = f"ws{self.server.url.removeprefix('http')}/ws/chat/{talk}/"
+        socket = await connect(where, additional_headers={"Authorization": f"Bearer {self.token}"}, proxy=None)
+        await hears(socket, "conversation_history")
+        return socket
+
+
+def kept_open(server: Running) -> str | None:
+    """What the server says of the connection after it has answered."""
+    with urllib.request.urlopen(f"{server.url}/health/live", timeout=10) as alive:
+        return str(alive.headers["connection"])
+
+
+async def hears(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while (frame := json.loads(await socket.recv()))["type"] != kind:
+            pass
+    return dict(frame)
+
+
+async def says(socket: ClientConnection, content: str) -> None:
+    await socket.send(json.dumps({"type": "chat_message", "content": content}))
+
+
+async def close_code(socket: ClientConnection) -> int:
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                await socket.recv()
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else 0
+
+
+@pytest.fixture
+def town(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Running, Person, str]]:
+    """A server, 민지, and her conversation with 준호."""
+    with running(folder=tmp_path, DORAN_LOGINS_PER_MINUTE="1000", **getattr(request, "param", {})) as server:
+        minji, junho = Person(server, "minji"), Person(server, "junho")
+        yield server, minji, minji.starts(junho)
+
+
+@pytest.mark.parametrize("town", [{"DORAN_DRAIN_DELAY_SECONDS": "60"}], indirect=True)
+async def test_a_proxy_notices_before_anything_ends(town: tuple[Running, Person, str]) -> None:
+    server, minji, talk = town
+    before = await minji.opens(talk)
+    server.process.send_signal(signal.SIGTERM)
+    await eventually(lambda: server.asks("/health/ready")[0] == 503)
+    assert server.asks("/health/ready")[1]["status"] == "draining"
+    assert await asyncio.to_thread(kept_open, server) == "close"
+    after = await minji.opens(talk)
+    for number, socket in enumerate((before, after)):
+        await says(socket, f"아직 여기 {number}")
+        assert (await hears(socket, "ack"))["message"]["content"] == f"아직 여기 {number}"
+    leaving = asyncio.create_task(asyncio.to_thread(server.is_told, signal.SIGTERM))  # told twice: at once
+    assert [await close_code(before), await close_code(after)] == [1012, 1012]
+    assert await leaving == EXITS["done"][0]
+
+
+@pytest.mark.parametrize("town", [{"DORAN_DRAIN_SECONDS": "0.5"}], indirect=True)
+async def test_a_database_that_does_not_answer_cannot_keep_a_server(
+    town: tuple[Running, Person, str], tmp_path: Path
+) -> None:
+    server, minji, talk = town
+    socket = await minji.opens(talk)
+    await says(socket, "지켜진 말")
+    await hears(socket, "ack")
+    with closing(sqlite3.connect(tmp_path / "data" / "chat.sqlite3")) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        await says(socket, "기다리는 말")
+        begun = time.monotonic()
+        assert await asyncio.to_thread(server.is_told, signal.SIGTERM) == EXITS["failed"][0]
+        assert time.monotonic() - begun < 15
+    assert "something did not answer" in server.said()
+    assert await close_code(socket) in (0, 1012)
+    with closing(sqlite3.connect(tmp_path / "data" / "chat.sqlite3")) as database:
+        kept = [content for (content,) in database.execute("SELECT content FROM chat_message ORDER BY seq")]
+    assert kept == ["지켜진 말"]
