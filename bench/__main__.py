@@ -9,16 +9,19 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import goals, machine, profile, report, scenarios, smoke
+from bench import answers, goals, machine, profile, report, scenarios, smoke
 from bench.generator import RefusedError
-from bench.processes import StartError, available_cores
+from bench.processes import StartError, available_cores, cores_for_copies
 from bench.rest import UnexpectedAnswerError
-from bench.rivals.doran import Doran
+from bench.rivals.copies import Copies
+from bench.rivals.doran import NAMES, Doran
+from bench.rivals.ejabberd import Ejabberd
 from bench.rivals.plain import VARIANTS, PlainDjango
 from bench.rivals.side import Side
 from bench.scenarios import CountsError, Plan, Round
 
 ALL = ("messages", "connects", "memory", "pages")
+COPIES = "copies"
 COMPARED: dict[str, Callable[[Sequence[Side], Plan], list[Round]]] = {
     "messages": scenarios.messages,
     "connects": scenarios.connects,
@@ -31,7 +34,10 @@ def main() -> int:
     try:
         if wanted.smoke:
             return smoke.run()
-        return benchmark(wanted)
+        if wanted.scenarios == [answers.SCENARIO]:
+            plan = planned(wanted, core=available_cores()[0])
+            return answers.run(plan, about(wanted, plan, rivals=()))
+        return copies(wanted) if wanted.scenarios == [COPIES] else benchmark(wanted)
     except (StartError, RefusedError, CountsError, UnexpectedAnswerError) as wrong:
         print(f"bench: {wrong}", file=sys.stderr)
         return 1
@@ -56,20 +62,50 @@ def benchmark(wanted: argparse.Namespace) -> int:
     return 0
 
 
+def copies(wanted: argparse.Namespace) -> int:
+    """One chat process and two, on the same database and Redis."""
+    cores, core, reason = cores_for_copies()
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[-1]})
+    plan = planned(wanted, core=core)
+    with tempfile.TemporaryDirectory(prefix="doran-bench-") as folder, ExitStack() as ending:
+        sides = [Copies(_room(Path(folder) / str(n)), chats=n, cores=cores, core=core) for n in (1, 2)]
+        for side in sides:
+            ending.callback(side.stop)
+            side.start()
+            print(f"{side.name}: filling in {wanted.people} people …", flush=True)
+            side.populate(wanted.people, history=1)
+        rounds = scenarios.copies(*sides, plan, reason=reason)
+    judged = goals.judge(COPIES, report.by_side(rounds))
+    report.show(COPIES, rounds)
+    stored = report.store(COPIES, rounds, judged, about(wanted, plan, rivals=()))
+    print(f"stored in {stored.relative_to(machine.ROOT)}")
+    report.show_verdicts(judged)
+    if reason:
+        print(f"Not by the clock: {reason}. Reckoned from the cost of a message over one process and over two.")
+    return 0
+
+
 def measure(name: str, sides: Sequence[Side], plan: Plan, wanted: argparse.Namespace) -> list[goals.Verdict]:
     """One scenario from start to stored result; several windows make several of `messages`."""
     verdicts = []
     for window in wanted.windows if name == "messages" else [plan.window]:
-        label = name if window == 1 else f"{name}-window-{window}"
+        label = "-".join([name, *_kept_elsewhere(wanted), *([] if window == 1 else [f"window-{window}"])])
         print(f"\n{label} …", flush=True)
         rounds = rounds_of(name, sides, replace(plan, window=window))
         if not rounds:
             continue
-        judged = judged_from(name, rounds) if window == 1 else []
+        judged = goals.judge(name, report.by_side(rounds)) if window == 1 else []
         verdicts += judged
         report.show(label, rounds)
-        print(f"stored in {report.store(label, rounds, judged, about(wanted, plan)).relative_to(machine.ROOT)}")
+        print(
+            f"stored in {report.store(label, rounds, judged, about(wanted, plan, rivals=wanted.rival)).relative_to(machine.ROOT)}"
+        )
     return verdicts
+
+
+def _kept_elsewhere(wanted: argparse.Namespace) -> list[str]:
+    """Results on other engines than the default do not replace those of the default."""
+    return [engine for engine in wanted.doran if engine != "sqlite"]
 
 
 def rounds_of(name: str, sides: Sequence[Side], plan: Plan) -> list[Round]:
@@ -78,22 +114,27 @@ def rounds_of(name: str, sides: Sequence[Side], plan: Plan) -> list[Round]:
     return [found for side in sides if isinstance(side, Doran) for found in scenarios.pages(side, plan)]
 
 
-def judged_from(name: str, rounds: Sequence[Round]) -> list[goals.Verdict]:
-    sides = report.by_side(rounds)
-    doran = sides.pop(Doran.name, [])
-    return goals.judge(name, next(iter(sides.values()), []), doran)
-
-
 def choose(wanted: argparse.Namespace, folder: Path, *, core: int) -> list[Side]:
-    """The rival first, Doran second; each in a folder of its own."""
-    sides: list[Side] = []
-    if wanted.rival != "none":
-        (folder / "rival").mkdir()
-        sides.append(PlainDjango(folder / "rival", core=core, variant=wanted.rival, server=wanted.rival_server))
+    """The rivals first, then Doran in each of its forms; each in a folder of its own."""
+    makers: list[Callable[[Path], Side]] = [_rival(name, wanted, core=core) for name in wanted.rival if name != "none"]
     if not wanted.rival_only:
-        (folder / "doran").mkdir()
-        sides.append(Doran(folder / "doran", core=core, door=wanted.door, marks=wanted.marks))
-    return sides
+        makers += [_doran(engine, wanted, core=core) for engine in wanted.doran]
+    return [make(_room(folder / str(number))) for number, make in enumerate(makers)]
+
+
+def _rival(name: str, wanted: argparse.Namespace, *, core: int) -> Callable[[Path], Side]:
+    if name == "ejabberd":
+        return lambda place: Ejabberd(place, core=core)
+    return lambda place: PlainDjango(place, core=core, variant=name, server=wanted.rival_server)
+
+
+def _doran(engine: str, wanted: argparse.Namespace, *, core: int) -> Callable[[Path], Side]:
+    return lambda place: Doran(place, core=core, door=wanted.door, marks=wanted.marks, engine=engine)
+
+
+def _room(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def planned(wanted: argparse.Namespace, *, core: int) -> Plan:
@@ -107,11 +148,12 @@ def planned(wanted: argparse.Namespace, *, core: int) -> Plan:
     )
 
 
-def about(wanted: argparse.Namespace, plan: Plan) -> dict[str, object]:
+def about(wanted: argparse.Namespace, plan: Plan, *, rivals: Sequence[str]) -> dict[str, object]:
     """What somebody needs to repeat the run, and to judge it."""
     versions = {"doran": machine.our_versions()}
-    if wanted.rival != "none":
-        versions["rival"] = machine.rival_versions(wanted.rival)
+    for rival in rivals:
+        if rival in VARIANTS:
+            versions[rival] = machine.rival_versions(rival)
     return {
         "command": " ".join(["python -m bench", *sys.argv[1:]]),
         "commit": machine.commit(),
@@ -124,16 +166,31 @@ def about(wanted: argparse.Namespace, plan: Plan) -> dict[str, object]:
 
 
 def scenario(name: str) -> str:
-    if name not in ALL:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(ALL)}")
+    if name not in (*ALL, COPIES, answers.SCENARIO):
+        raise argparse.ArgumentTypeError(
+            f"expected one of {', '.join(ALL)}, or {COPIES} or {answers.SCENARIO} by itself"
+        )
     return name
 
 
 def arguments() -> argparse.Namespace:
     reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     say = reader.add_argument
-    say("scenarios", nargs="*", type=scenario, metavar="scenario", help=f"any of {', '.join(ALL)}; all by default")
-    say("--rival", choices=[*VARIANTS, "none"], default="mariadb", help="variant of the plain Django design")
+    say(
+        "scenarios",
+        nargs="*",
+        type=scenario,
+        metavar="scenario",
+        help=f"any of {', '.join(ALL)} (the default is all of these); or {COPIES}, one chat process and two, or {answers.SCENARIO}, what the AI costs",
+    )
+    say(
+        "--rival",
+        nargs="+",
+        choices=[*VARIANTS, "ejabberd", "none"],
+        default=["mariadb"],
+        help="variants of the plain Django design, or ejabberd with its archive on MariaDB (messages only)",
+    )
+    say("--doran", nargs="+", choices=[*NAMES], default=["sqlite"], help="where Doran keeps things; mariadb with Redis")
     say("--rival-server", choices=["daphne", "uvicorn"], default="daphne")
     say("--rival-only", action="store_true", help="leave Doran out")
     say("--door", choices=["one", "all"], default="one", help="/ws/chat/{id}/ or /ws/ for messages and memory")

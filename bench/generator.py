@@ -9,42 +9,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import picows
 import uvloop
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from bench.lines import CLOSED, Hear, Line, connect
 from bench.seats import STAMP, Dialect, Pair, Seat
 
 HEAD = 64
 """The type of a frame stands within its first bytes."""
-CLOSED = b"closed with "
-"""How the end of a connection by the server is heard."""
 now = time.perf_counter_ns
-Hear = Callable[[bytes], None]
 T = TypeVar("T")
 
 
 class RefusedError(Exception):
     """A server refused what a well-behaved client said."""
-
-
-class Ear(WSListener):
-    """Hands each text frame to one function and remembers that the connection ended."""
-
-    def __init__(self, hear: Hear) -> None:
-        self.hear = hear
-        self.gone = asyncio.Event()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == WSMsgType.TEXT:
-            self.hear(frame.get_payload_as_bytes())
-        elif frame.msg_type == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
-        elif frame.msg_type == WSMsgType.CLOSE:
-            self.hear(CLOSED + str(frame.get_close_code()).encode())
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self.gone.set()
 
 
 @dataclass
@@ -71,8 +48,8 @@ class Voices:
         self.talk, self.dialect, self.left = talk, dialect, quota
         self.parts = pair.frame.split(STAMP)
         self.first = now()
-        self.a: WSTransport | None = None
-        self.b: WSTransport | None = None
+        self.a: Line | None = None
+        self.b: Line | None = None
 
     def begin(self, *, window: int) -> None:
         for _ in range(window):
@@ -83,13 +60,13 @@ class Voices:
             return
         self.left -= 1
         self.talk.sent += 1
-        self.a.send(WSMsgType.TEXT, (b"%020d" % now()).join(self.parts))
+        self.a.send((b"%020d" % now()).join(self.parts))
 
     def prove(self, *, a: str, b: str) -> None:
         """Say new access tokens on both sockets."""
-        for transport, token in ((self.a, a), (self.b, b)):
-            if transport:
-                transport.send(WSMsgType.TEXT, json.dumps({"type": "auth", "token": token}).encode())
+        for line, token in ((self.a, a), (self.b, b)):
+            if line:
+                line.send(json.dumps({"type": "auth", "token": token}).encode())
 
     def a_hears(self, data: bytes) -> None:
         if self.dialect.answer in data[:HEAD]:
@@ -105,10 +82,11 @@ class Voices:
         if sent < self.first:
             return
         self.talk.received += 1
+        self.talk.answered += not self.dialect.answers
         if self.talk.measured:
             self.talk.latencies.append(arrived - sent)
         if self.dialect.mark and self.b:
-            self.b.send(WSMsgType.TEXT, self.dialect.mark(data))
+            self.b.send(self.dialect.mark(data))
         if self.talk.going_on:
             self.send()
 
@@ -127,7 +105,7 @@ def run(work: Coroutine[None, None, T]) -> T:
     return uvloop.run(work)
 
 
-async def sit_down(seat: Seat, hear: Hear, dialect: Dialect) -> tuple[WSTransport, bytes]:
+async def sit_down(seat: Seat, hear: Hear, dialect: Dialect) -> tuple[Line, bytes]:
     """Connect and come back with the frame that ends the first frames, the history; later frames go to `hear`."""
     history: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
@@ -137,14 +115,13 @@ async def sit_down(seat: Seat, hear: Hear, dialect: Dialect) -> tuple[WSTranspor
         else:
             hear(data)
 
-    ear = Ear(listen)
-    transport, _ = await picows.ws_connect(lambda: ear, seat.url, extra_headers=list(seat.headers))
-    return transport, await first_of(history, ear)
+    line = await connect(seat, listen)
+    return line, await first_of(history, line)
 
 
-async def first_of(history: "asyncio.Future[bytes]", ear: Ear) -> bytes:
+async def first_of(history: "asyncio.Future[bytes]", line: Line) -> bytes:
     """The awaited frame, or RefusedError when the connection ends or 60 s pass before it."""
-    gone = asyncio.ensure_future(ear.gone.wait())
+    gone = asyncio.ensure_future(line.gone.wait())
     either: set[asyncio.Future[Any]] = {history, gone}
     await asyncio.wait(either, timeout=60, return_when=asyncio.FIRST_COMPLETED)
     gone.cancel()
@@ -159,20 +136,20 @@ async def talking(
 ) -> AsyncIterator[tuple[Talk, list[Voices]]]:
     """All pairs connected and silent, each with `quota` messages to say; on leaving, every connection is closed."""
     talk = Talk()
-    transports: list[WSTransport] = []
+    lines: list[Line] = []
     voices: list[Voices] = []
     try:
         for pair in pairs:
             voice = Voices(pair, talk, dialect, quota=quota)
             voice.a, _ = await sit_down(pair.a, voice.a_hears, dialect)
-            transports.append(voice.a)
+            lines.append(voice.a)
             voice.b, _ = await sit_down(pair.b, voice.b_hears, dialect)
-            transports.append(voice.b)
+            lines.append(voice.b)
             voices.append(voice)
         yield talk, voices
     finally:
-        for transport in transports:
-            transport.disconnect()
+        for line in lines:
+            line.disconnect()
 
 
 async def fill(pairs: Sequence[Pair], dialect: Dialect, *, messages: int, at_once: int = 50) -> None:
@@ -217,21 +194,21 @@ class Arrivals:
 async def arriving(seats: Sequence[Seat], dialect: Dialect, *, at_once: int) -> AsyncIterator[Arrivals]:
     """Everyone connected, `at_once` under way, each with its history received; all stay until the block ends."""
     arrivals = Arrivals()
-    transports: list[WSTransport] = []
+    lines: list[Line] = []
 
     async def arrive(seat: Seat) -> None:
         began = now()
-        transport, frame = await sit_down(seat, ignore, dialect)
+        line, frame = await sit_down(seat, ignore, dialect)
         arrivals.latencies.append(now() - began)
         arrivals.frames.append(frame)
-        transports.append(transport)
+        lines.append(line)
 
     try:
         await in_turn(arrive, seats, at_once=at_once)
         yield arrivals
     finally:
-        for transport in transports:
-            transport.disconnect()
+        for line in lines:
+            line.disconnect()
 
 
 def ignore(_data: bytes) -> None:

@@ -11,7 +11,10 @@ from bench.processes import available_cores, need, run
 from bench.rivals import environment
 
 ROOT = Path(__file__).resolve().parent.parent
-OUR_PARTS = ("django", "uvicorn", "websockets", "uvloop", "httptools", "msgspec", "joserfc", "cryptography", "picows")
+OUR_PARTS = (
+    "django", "uvicorn", "websockets", "uvloop", "httptools", "msgspec", "joserfc", "cryptography", "picows", "pymysql",
+    "mysqlclient", "redis",
+)  # fmt: skip
 
 
 def describe() -> dict[str, object]:

@@ -93,3 +93,12 @@ def available_cores() -> tuple[int, int]:
     """The core for servers and the core for the generator: the first two this process may use, or the only one twice."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[0], cores[min(1, len(cores) - 1)]
+
+
+def cores_for_copies() -> tuple[list[int], int, str]:
+    """The cores of two chat processes, that of their database, and why they do not have one each, if they do not."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) >= 4:
+        return cores[:2], cores[2], ""
+    reason = f"this machine gives {len(cores)} cores; two chat processes, their database and the generator want 4"
+    return [cores[0]], cores[0], reason

@@ -109,6 +109,15 @@ async def _storm(side: Side, seats: Sequence[Seat], plan: Plan) -> tuple[generat
     return arrivals, cost
 
 
+def copies(one: Side, two: Side, plan: Plan, *, reason: str) -> list[Round]:
+    """The same talk over one chat process and over two. Where both share a core (`reason`) their clock says nothing:
+    then what two would carry is reckoned from what a message costs either of them."""
+    rounds = in_turns([one, two], plan, _messages)
+    for found in rounds:
+        found["shared_core"] = reason
+    return rounds
+
+
 def memory(sides: Sequence[Side], plan: Plan) -> list[Round]:
     """A fresh server, a few connections to load its code, then everyone connects and stays."""
     return in_turns(sides, plan, _memory)

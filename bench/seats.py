@@ -38,5 +38,7 @@ class Dialect:
     message: bytes
     """Starts what B hears."""
     refusal: bytes
+    answers: bool = True
+    """Whether A hears anything at all; if not, a message is answered when B has it."""
     mark: Callable[[bytes], bytes] | None = None
     """What B says after a message, made from the frame it received; None when B says nothing."""

@@ -1,4 +1,7 @@
-"""Doran as `doran up` starts it, with the limits of single people raised by settings and nothing else changed."""
+"""Doran as `doran up` starts it, with the limits of single people raised by settings.
+
+Nothing else is changed but where things are kept: in SQLite files, or in a private MariaDB with Redis.
+"""
 
 import os
 import shutil
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import generator, people
+from bench.engines import MariaDB, start_redis
 from bench.processes import Server, StartError, free_port, start
 from bench.rest import Rest, UnexpectedAnswerError
 from bench.seats import Pair
@@ -21,12 +25,20 @@ RAISED = {
 }
 
 
+SERVICES = ("core", "chat", "ai")
+NAMES = {"sqlite": "Doran", "mariadb": "Doran (mariadb, redis)"}
+"""Of each engine: what the side is called."""
+
+
 class Doran:
     """`door` is `one` for sockets of one conversation, `all` for sockets of everything."""
 
-    name = "Doran"
-
-    def __init__(self, folder: Path, *, core: int, door: str, marks: bool) -> None:
+    def __init__(self, folder: Path, *, core: int, door: str, marks: bool, engine: str = "sqlite") -> None:
+        self.name = NAMES[engine]
+        self.engine = engine
+        self.mariadb = MariaDB(folder, core=core)
+        self.redis_port = free_port()
+        self.parts: list[Server] = []
         self.folder, self.core, self.door = folder, core, door
         self.dialect = people.dialect(door=door, marks=marks)
         self.port = free_port()
@@ -34,22 +46,39 @@ class Doran:
         self.server: Server | None = None
 
     def start(self) -> None:
+        if self.engine == "mariadb":
+            self.parts = [
+                self.mariadb.start(*SERVICES),
+                start_redis(self.folder, self.redis_port, core=self.core),
+            ]
+        self._serve()
+
+    def _serve(self) -> None:
         command: list[str | Path] = [find_doran(), "up", "--host", "127.0.0.1", "--port", str(self.port)]
         self.server = start(
             [*command, "--data", self.folder / "data"],
             core=self.core,
             log=self.folder / "doran.log",
-            environment=os.environ | RAISED,
+            environment=os.environ | RAISED | self._where(),
         )
-        self.server.wait_until(self._ready)
+        self.server.wait_until(lambda: answers(self.port))
 
     def populate(self, people: int, *, history: int) -> None:
         self.town.settle(people)
         generator.run(generator.fill(self.pairs(people // 2), self.dialect, messages=history))
 
+    def _where(self) -> dict[str, str]:
+        """Settings that name the engines."""
+        if self.engine == "sqlite":
+            return {}
+        socket = self.mariadb.socket
+        urls = {f"DORAN_{one.upper()}_DATABASE": f"mysql://root@/{one}?unix_socket={socket}" for one in SERVICES}
+        return urls | {"DORAN_REDIS": f"redis://127.0.0.1:{self.redis_port}/0"}
+
     def restart(self) -> None:
-        self.stop()
-        self.start()
+        if self.server:
+            self.server.stop()
+        self._serve()
 
     def pairs(self, count: int) -> Sequence[Pair]:
         chosen = self.town.couples[:count]
@@ -57,15 +86,16 @@ class Doran:
         return [people.seats(couple, host="127.0.0.1", port=self.port, door=self.door) for couple in chosen]
 
     def pids(self) -> list[int]:
-        return [self.server.pid] if self.server else []
+        return [server.pid for server in (self.server, *self.parts) if server]
 
     def stored(self) -> int:
         self.town.renew(self.town.couples)
         return sum(self.town.last_seq(couple) for couple in self.town.couples)
 
     def stop(self) -> None:
-        if self.server:
-            self.server.stop()
+        for server in (self.server, *self.parts):
+            if server:
+                server.stop()
 
     def rest(self) -> Rest:
         """Calls as A of the first pair."""
@@ -77,15 +107,17 @@ class Doran:
         """The path of the messages of the first pair."""
         return f"/api/chat/conversations/{self.town.couples[0].conversation}/messages/"
 
-    def _ready(self) -> bool:
-        rest = Rest("127.0.0.1", self.port)
-        try:
-            rest.raw("GET", "/health/ready")
-        except (OSError, UnexpectedAnswerError):
-            return False
-        finally:
-            rest.close()
-        return True
+
+def answers(port: int) -> bool:
+    """Whether a Doran is ready at this port."""
+    rest = Rest("127.0.0.1", port)
+    try:
+        rest.raw("GET", "/health/ready")
+    except (OSError, UnexpectedAnswerError):
+        return False
+    finally:
+        rest.close()
+    return True
 
 
 def find_doran() -> Path:

@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.processes import Server, free_port, listens, need, run, start
+from bench.engines import MariaDB, start_redis
+from bench.processes import Server, free_port, listens, run, start
 from bench.rivals import environment
 from bench.seats import BODY, Dialect, Pair, Seat
 
@@ -29,7 +30,7 @@ class PlainDjango:
         self.folder, self.core, self.server = folder, core, server
         self.variant = VARIANTS[variant]
         self.port, self.redis_port = free_port(), free_port()
-        self.socket = folder / "mariadb.sock"
+        self.database = MariaDB(folder, core=core)
         self.parts: list[Server] = []
         self.web: Server | None = None
         self.people: list[dict[str, str]] = []
@@ -37,7 +38,7 @@ class PlainDjango:
     def start(self) -> None:
         self.python = environment.ensure()
         if self.variant["RIVAL_DATABASE"] == "mariadb":
-            self.parts.append(start_mariadb(self.folder, self.socket, core=self.core))
+            self.parts.append(self.database.start("rival"))
         if self.variant["RIVAL_LAYER"] != "memory":
             self.parts.append(start_redis(self.folder, self.redis_port, core=self.core))
 
@@ -94,43 +95,8 @@ class PlainDjango:
     def _environment(self) -> dict[str, str]:
         return os.environ | {
             **self.variant,
-            "RIVAL_MARIADB_SOCKET": str(self.socket),
+            "RIVAL_MARIADB_SOCKET": str(self.database.socket),
             "RIVAL_SQLITE_PATH": str(self.folder / "rival.sqlite3"),
             "RIVAL_REDIS_PORT": str(self.redis_port),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-
-
-def start_mariadb(folder: Path, socket: Path, *, core: int) -> Server:
-    """A private MariaDB that flushes every commit and listens on a socket file only."""
-    data = folder / "mariadb"
-    user = f"--user={run(['id', '-un']).strip()}"
-    install = [need("mariadb-install-db"), "--no-defaults", user, f"--datadir={data}"]
-    run([*install, "--auth-root-authentication-method=normal"])
-    server = start(
-        [
-            need("mariadbd"),
-            "--no-defaults",
-            user,
-            f"--datadir={data}",
-            f"--socket={socket}",
-            "--skip-networking",
-            "--innodb-flush-log-at-trx-commit=1",
-            "--character-set-server=utf8mb4",
-            "--max-connections=500",
-        ],
-        core=core,
-        log=folder / "mariadb.log",
-    )
-    client = [need("mariadb"), "--no-defaults", "-uroot", "-S", str(socket), "-e"]
-    server.wait_until(socket.exists)
-    run([*client, "CREATE DATABASE rival CHARACTER SET utf8mb4"])
-    return server
-
-
-def start_redis(folder: Path, port: int, *, core: int) -> Server:
-    """A private Redis with its own defaults for snapshots."""
-    command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    server = start(command, core=core, log=folder / "redis.log")
-    server.wait_until(lambda: listens(port))
-    return server
