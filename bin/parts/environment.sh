@@ -92,7 +92,7 @@ make_environment() { # stamp-name lock-files...
     done
     # shellcheck disable=SC2086
     quietly "installing what is locked" .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-        --retries 2 --require-hashes $requirements
+        --retries 2 --require-hashes --no-deps $requirements
     finished
     started "Installing Doran itself"
     quietly "installing Doran" .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.servers.databases import MariaDB, PgVector, PostgreSQL  # noqa: E402  found by the line above
+
 PYTHON = sys.executable
 TOOLS = Path(sys.executable).parent
 
@@ -40,6 +44,19 @@ def pytest(*words: str) -> tuple[str, ...]:
     return (PYTHON, "-m", "pytest", "-q", *words)
 
 
+STORED = ("kernel", "core", "chat", "ai", "webhooks")
+
+
+def on_engine(engine: str, *parts: str) -> tuple[str, ...]:
+    """All that is about what is stored, or these parts of it, on another engine than SQLite."""
+    stories = (f"tests/{one}" for one in parts or STORED)
+    return (
+        "env",
+        f"DORAN_TEST_DATABASE={engine}",
+        *pytest("-n", "2", "-m", "not broker", *stories, "--ignore=tests/ai/providers"),
+    )
+
+
 STAGES = (
     Stage("format", ((str(TOOLS / "ruff"), "format", "--check", "--quiet"),), quick=True),
     Stage("lint", ((str(TOOLS / "ruff"), "check", "--quiet"),), quick=True),
@@ -51,7 +68,12 @@ STAGES = (
     Stage("page: tests", (npm("run", "test"),)),
     Stage("page: build", (npm("run", "build"),)),
     *(Stage(f"{service} alone", (("env", f"DORAN_SERVICES={service}", *pytest(f"tests/{service}", "-n", "2")),)) for service in ("core", "chat", "ai")),
-    Stage("tests", (pytest("-n", "2", "-m", "not browser and not crash", *(f"--ignore=tests/{one}" for one in ("core", "chat", "ai"))),)),
+    Stage("tests", (pytest("-n", "2", "-m", "not browser and not crash and not broker and not cluster", *(f"--ignore=tests/{one}" for one in ("core", "chat", "ai"))),)),
+    Stage("on MariaDB", (on_engine("mysql"),), needs=MariaDB.missing),
+    Stage("on PostgreSQL", (on_engine("postgresql"),), needs=PostgreSQL.missing),
+    Stage("on pgvector", (on_engine("pgvector", "ai/retrieval", "ai/privacy"),), needs=PgVector.missing),
+    Stage("on brokers", (pytest("-n", "2", "--dist", "loadgroup", "-m", "broker"),)),
+    Stage("services apart", (pytest("-m", "cluster", "tests/cluster"),)),
     Stage("crash tests", (pytest("-m", "crash and not browser"),)),
     Stage("browser journeys", (pytest("-m", "browser"),), needs=chromium),
     Stage("documentation", ((str(TOOLS / "zensical"), "build", "--clean", "--strict"),)),
@@ -109,7 +131,8 @@ def _report(results: list[tuple[str, str, float]]) -> int:
         print(f"{name:<24} {seconds:7.1f} s  {outcome}")
     print(f"{'all':<24} {sum(seconds for *_, seconds in results):7.1f} s")
     print("Backends: SQLite, memory bus, memory fan-out and presence are part of Doran and were used;")
-    print(f"Chromium: {chromium() or 'used'}. This version has no others.")
+    others = {"Chromium": chromium()} | {one.__name__: one.missing() for one in (MariaDB, PostgreSQL, PgVector)}
+    print("; ".join(f"{name}: {missing or 'used'}" for name, missing in others.items()) + ".")
     return any(outcome.startswith("FAILED") for _, outcome, _ in results)
 
 
