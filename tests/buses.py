@@ -85,6 +85,7 @@ def one(kind: str) -> Any:
 EVERY = [one(kind) for kind in KINDS]
 BROKERS = [one(kind) for kind in KINDS if KINDS[kind]]
 KEEPERS = [one(kind) for kind in ("RabbitMQ", "Redis")]
+STREAMS = [one("Redis")]
 FORGETFUL = [one("Kafka")]  # Tansu, as it is packaged, keeps everything in memory
 
 

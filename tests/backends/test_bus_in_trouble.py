@@ -15,13 +15,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from doran.contracts.events import LISTENERS, Envelope
 from doran.kernel.bus import Bus, Said, Unavailable
 from doran.kernel.bus import broker as brokers
+from doran.kernel.bus.redis import RedisStreams
+from doran.kernel.bus.shift import Shift
 from tests.backends.test_bus import OTHER_LANE, Ear, ids, listening, read, say
-from tests.buses import BROKERS, FORGETFUL, KEEPERS, PATIENCE, Backend, Servers, eventually
+from tests.buses import BROKERS, FORGETFUL, KEEPERS, PATIENCE, STREAMS, Backend, Servers, eventually
 
+pytestmark = pytest.mark.judged
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = [f"room-{number}" for number in range(6)]
 
@@ -258,3 +262,20 @@ def said_of(bus: Bus) -> str:
         return bus.look()
     except Unavailable as wrong:
         return str(wrong)
+
+
+@pytest.mark.parametrize("backend", STREAMS, indirect=True)
+async def test_who_still_held_a_closed_line_does_not_open_it_again(backend: Backend) -> None:
+    assert backend.server is not None
+    with Redis.from_url(backend.server.url) as onlooker:
+        before = {client["id"] for client in onlooker.client_list()}
+        shift = Shift()
+        line = await RedisStreams(backend.server.url, prefix="held").open((), shift)
+        await line.close()
+        with pytest.raises(ConnectionError):
+            await line.look()
+        with pytest.raises(ConnectionError):
+            await line.publish([read(1)], set())
+        shift.end()
+        assert {client["id"] for client in onlooker.client_list()} <= before
+        assert not onlooker.keys("held:events:*")

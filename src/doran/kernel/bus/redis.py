@@ -163,10 +163,11 @@ class RedisLine:
 
     def __init__(self, client: Client, names: RedisStreams, described: str) -> None:
         self._client, self._names, self._described = client, names, described
+        self._closed = asyncio.Event()
 
     async def publish(self, envelopes: Sequence[Envelope], taken: set[str]) -> None:
         """All in one transaction. A stream that refuses one event of a key refuses the later ones as well."""
-        async with self._client.pipeline(transaction=True) as batch:
+        async with self._in_use() as client, client.pipeline(transaction=True) as batch:
             for envelope in envelopes:
                 batch.xadd(self._names.stream(envelope.producer, lane(envelope.key)), _fields(envelope))
             answers = await batch.execute(raise_on_error=False)
@@ -175,20 +176,34 @@ class RedisLine:
                 taken.add(envelope.event_id)
 
     async def look(self) -> str:
-        await self._client.ping()
+        async with self._in_use() as client:
+            await client.ping()
         return self._described
 
     async def close(self) -> None:
+        self._closed.set()
         await self._client.aclose()
 
     async def tidy(self, subscriptions: Collection[Subscription], shift: Shift) -> None:
         """Groups that somebody deleted come back, and what nobody needs goes."""
-        trim = self._client.register_script(_TRIM)
-        while not shift.is_over:
-            await self._names.declare(self._client, subscriptions)
-            for stream in self._names.streams():
-                await trim(keys=[stream], args=[_UNREAD])
-            await shift.rest(_TIDY_EVERY)
+        async with self._in_use() as client:
+            trim = client.register_script(_TRIM)
+            while not shift.is_over:
+                await self._names.declare(client, subscriptions)
+                for stream in self._names.streams():
+                    await trim(keys=[stream], args=[_UNREAD])
+                await shift.rest(_TIDY_EVERY)
+
+    @asynccontextmanager
+    async def _in_use(self) -> AsyncIterator[Client]:
+        """The client connects anew by itself, so who still used it when it was closed closes it again."""
+        if self._closed.is_set():
+            raise ConnectionError("the line is closed")
+        try:
+            yield self._client
+        finally:
+            if self._closed.is_set():
+                await quietly(self._client.aclose())
 
 
 class Copy:
