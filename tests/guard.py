@@ -1,4 +1,4 @@
-"""Tests talk to this machine only: a connection to anywhere else fails at once. `--no-skips` is for CI."""
+"""Tests talk to this machine only: a connection to anywhere else fails at once. The options are for CI."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import socket
 import uuid
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,10 +52,28 @@ def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
     return _lookup(host, *rest, **more)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if (kept := config.getoption("--unsteady")) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Unsteady(kept))
     socket.socket.connect = connect  # type: ignore[method-assign, assignment]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = getaddrinfo
+
+
+_AT_MOST = 2000  # characters of a failure
+
+
+class Unsteady:
+    """Keeps which tests are tried again, and why, over several runs of pytest."""
+
+    def __init__(self, kept: Path) -> None:
+        self._kept = kept
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # a word of pytest-rerunfailures
+            self._kept.parent.mkdir(exist_ok=True)
+            with self._kept.open("a", encoding="utf-8") as kept:
+                kept.write(f"{report.nodeid}\n{report.longreprtext[-_AT_MOST:]}\n")
 
 
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -68,6 +87,14 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="what this machine lacks is a failure, not a skip")
+    parser.addoption("--unsteady", type=Path, help="a file to which every test that is tried again is added")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What was lost once is lost: no second try makes it good."""
+    for item in items:
+        if item.get_closest_marker("judged"):
+            item.add_marker(pytest.mark.flaky(reruns=0))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -19,6 +19,7 @@ from tests.servers.databases import MariaDB, PgVector, PostgreSQL  # noqa: E402 
 
 PYTHON = sys.executable
 TOOLS = Path(sys.executable).parent
+UNSTEADY = ROOT / ".pytest_cache" / "unsteady"  # the tests that passed only when they were tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def main() -> int:
     wanted = _arguments()
     os.chdir(ROOT)
     os.environ["NO_COLOR"] = "1"
+    UNSTEADY.unlink(missing_ok=True)
     return _report([_run(stage, wanted.everything) for stage in _chosen(wanted)])
 
 
@@ -118,7 +120,7 @@ def _run(stage: Stage, everything: bool) -> tuple[str, str, float]:
 
 
 def _strictly(command: Sequence[str]) -> Sequence[str]:
-    return (*command, "--no-skips") if "pytest" in command else command
+    return (*command, "--no-skips", "--reruns=1", f"--unsteady={UNSTEADY}") if "pytest" in command else command
 
 
 def _fails(command: Sequence[str]) -> bool:
@@ -133,6 +135,8 @@ def _report(results: list[tuple[str, str, float]]) -> int:
     print("Backends: SQLite, memory bus, memory fan-out and presence are part of Doran and were used;")
     others = {"Chromium": chromium()} | {one.__name__: one.missing() for one in (MariaDB, PostgreSQL, PgVector)}
     print("; ".join(f"{name}: {missing or 'used'}" for name, missing in others.items()) + ".")
+    if UNSTEADY.exists():
+        print(f"UNSTEADY, tried a second time:\n{UNSTEADY.read_text('utf-8')}")
     return any(outcome.startswith("FAILED") for _, outcome, _ in results)
 
 

@@ -23,7 +23,7 @@ from tests.servers.process import private
 from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import private_redis
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420), pytest.mark.judged]
 
 QUESTIONS = 8
 PEOPLE = 3

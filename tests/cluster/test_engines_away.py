@@ -30,7 +30,7 @@ from tests.servers.redis import RedisServer, private_redis
 from tests.servers.redis_streams import LastingRedisServer
 
 AWAY = float(os.environ.get("TEST_AWAY_SECONDS", "6"))
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240 + 4 * AWAY)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240 + 4 * AWAY), pytest.mark.judged]
 
 Deed = Callable[[], Any]
 

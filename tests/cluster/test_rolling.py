@@ -13,7 +13,7 @@ from tests.cluster.talker import Talker, talking
 from tests.servers.databases import MariaDB
 from tests.servers.redis import private_redis
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.judged]
 
 
 async def restart(part: Server) -> None:

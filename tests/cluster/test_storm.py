@@ -27,7 +27,7 @@ from tests.servers.process import private
 from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer, private_redis
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420), pytest.mark.judged]
 
 FROZEN_SECONDS = 2.0
 SENDS_WITHIN = 20.0

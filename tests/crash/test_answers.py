@@ -26,7 +26,7 @@ from doran.verify.nemesis import Server
 from tests.house.running import environment
 from tests.servers.model import Answer, ModelServer, scripted_model
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(int(os.environ.get("ANSWERS_SECONDS", "300")))]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(int(os.environ.get("ANSWERS_SECONDS", "300"))), pytest.mark.judged]
 
 JOBS = int(os.environ.get("ANSWERS", "100"))
 POINTS = [name for name in FAULT_POINTS if name.startswith("ai.")]

@@ -9,7 +9,7 @@ import pytest
 from doran.kernel.faults import FAULT_POINTS
 from tests.crash.town import by_key, damage, founded, published, told, waiting_events
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300), pytest.mark.judged]
 
 POINTS = [point for point in FAULT_POINTS if not point.startswith("ai.")]
 """Nobody asks the AI in this town, so it never comes by its points."""

@@ -17,7 +17,7 @@ from tests.servers.wire import Wire
 from tests.stage import awake, eventually, ground
 from tests.wire import Answer, refuses
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(120), pytest.mark.judged]
 
 SOON = 30.0
 """Seconds within which service returns by itself."""

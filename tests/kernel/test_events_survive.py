@@ -22,7 +22,7 @@ from doran.kernel.outbox import Relay, relay
 from tests.kernel.conftest import Crash
 from tests.kernel.shop import MODELS, DeadLetter, Heard, Inbox, Outbox, hear, say, sent
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.judged]
 
 KEYS = ("minji-junho", "sora-minji", "junho-sora")
 

@@ -22,7 +22,7 @@ from tests.house.running import ROOT
 from tests.kernel.copy_of_a_relay import LEASE
 from tests.kernel.shop import LABEL, DeadLetter, Heard, Inbox, Outbox, OutboxLease, say, sent
 
-pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.timeout(180), pytest.mark.judged]
 
 TALKS = [f"talk-{number}" for number in range(40)]
 SECONDS = 6 * LEASE
