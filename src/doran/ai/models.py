@@ -141,7 +141,7 @@ class Source(models.Model):
 class Disclosure(models.Model):
     """Words of a conversation went to a provider: whose, how much, to whom, when; never which words.
 
-    One row for each request and each person whose words were in it.
+    One row for each request and each person whose words were in it. `asked_by` is empty once they were erased.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -164,7 +164,10 @@ class Disclosure(models.Model):
 
 
 class Conversation(models.Model):
-    """Who talks where: a projection of chat's events, so that what ai keeps can be limited to its people in SQL."""
+    """Who talks where: a projection of chat's events, so that what ai keeps can be limited to its people in SQL.
+
+    Empty is the place of somebody who was erased.
+    """
 
     id = foreign_id(primary_key=True)
     participant1_id = foreign_id(db_index=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.apps import apps
 from django.db import OperationalError, connections, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,8 +28,11 @@ from doran.ai.models import (
     Source,
     Translation,
 )
+from doran.ai.money import budgets
 from doran.ai.privacy import disclosures, forgetting, keeping
 from doran.ai.providers import About
+from doran.ai.retrieval import storing
+from doran.ai.translation import keeping as translations
 from doran.contracts import events
 from doran.contracts.errors import Problem
 from doran.contracts.frames import JobResult, MessageView
@@ -36,8 +40,9 @@ from doran.kernel import clock
 from doran.server.wiring import House
 from tests import stores
 from tests.ai.neighbours import Chat, Place
-from tests.ai.privacy.conftest import Words, allows, in_one, job_of
+from tests.ai.privacy.conftest import Words, allows, happens, in_one, job_of
 from tests.cast import Person
+from tests.stage import eventually
 
 NEAR = About("여기", "127.0.0.1", model="small", is_outside=False)
 
@@ -193,6 +198,74 @@ async def test_of_an_erased_person_nothing_stays_that_they_said_asked_or_were_to
         assert await asked(kind.objects.filter(user_id=junho.id).count) == 0
     assert (await minji.gets(f"/api/ai/jobs/{hers.id}/"))["result"]["forgotten"]
     assert (await minji.gets(f"/api/ai/jobs/{running.id}/"))["failure_code"] == "not_found"
+
+
+def where(house: House, words: str) -> set[str]:
+    """Every column of ai's database in which these words stand, whatever it is for."""
+    kept = stores.copied(house.config.ai_database)
+    return {
+        f"{table}.{name}" for table, rows in kept.items() for row in rows for name in row if words in str(row[name])
+    }
+
+
+PEOPLE = ("user_id", "sender_id", "asked_by", "participant1_id", "participant2_id")
+NAMING = {"ai_spending.scope"} | {
+    f"{model._meta.db_table}.{column.name}"
+    for model in apps.get_app_config("ai").get_models()
+    for column in model._meta.concrete_fields
+    if column.name in PEOPLE
+}
+"""All columns that name people."""
+
+
+async def leave_traces(chat: Chat, minji: Person, junho: Person, talk: Place) -> None:
+    """준호 is named wherever anybody can be."""
+    for one in (minji, junho):
+        await allows(one, talk.id, "history")
+    await asked(storing.move, talk.id, junho.id, "m", 1)
+    begun, his, hers = (
+        chat.starts(junho.id, minji.id),
+        chat.says(talk, junho.id, "응"),
+        chat.says(talk, minji.id, "왜?"),
+    )
+    await allows(junho, begun.id, "on_demand")
+    for kind in (Embedding, Translation):
+        await asked(keep, his, kind)
+    for one in (minji, junho):
+        for said in (his, hers):
+            assert await asked(ask, await job_of(one, conversation_id=talk.id), said)
+    await asked(budgets.count_job, junho.id)
+
+
+async def test_no_row_names_an_erased_person(
+    house: House, chat: Chat, minji: Person, junho: Person, talk: Place
+) -> None:
+    await leave_traces(chat, minji, junho, talk)
+    assert where(house, junho.id) >= NAMING
+    await happens(house, events.UserErased(junho.id, clock.rfc3339(clock.now())))
+    await eventually(lambda: not stores.copied(house.config.ai_database)["ai_outbox"])
+    assert where(house, junho.id) == set()
+    assert where(house, minji.id) >= {"ai_aijob.user_id", "ai_disclosure.user_id", "ai_disclosure.asked_by"}
+    lines = (await minji.gets("/api/ai/disclosures/"))["results"]
+    assert {line["asked_by"] for line in lines} == {minji.id, ""}
+    assert (await minji.gets(f"/api/ai/consents/{talk.id}/"))["theirs"] == "off"
+
+
+async def test_who_reads_on_names_an_erased_person_no_more(
+    house: House, chat: Chat, minji: Person, junho: Person, talk: Place
+) -> None:
+    """What was read before may go to a provider after it; and chat goes on showing what they said."""
+    await allows(minji, talk.id, "on_demand")
+    said, job, his = chat.says(talk, junho.id, "응"), await job_of(minji), await job_of(junho, input="왜?")
+    await happens(house, events.UserErased(junho.id, clock.rfc3339(clock.now())))
+    assert await asked(ask, job, said)
+    await asked(translations.keep, said, minji.id, target="en", engine="e", source="ko", text="Yes")
+    for late in (said, chat.says(talk, minji.id, "여보세요")):
+        assert not await asked(ask, his, late), "the question of somebody who is gone"
+    await eventually(lambda: not stores.copied(house.config.ai_database)["ai_outbox"])
+    assert where(house, junho.id) == set()
+    (line,) = (await minji.gets("/api/ai/disclosures/"))["results"]
+    assert (line["messages"], line["characters"]) == (0, 1)
 
 
 async def test_what_was_forgotten_long_ago_is_forgotten_itself(minji: Person) -> None:

@@ -127,7 +127,7 @@ def _view(place: Conversation, user_id: str) -> ConsentView:
 
 def _show(place: Conversation) -> None:
     for person in place.people:
-        if person != ASSISTANT_ID:
+        if person not in (ASSISTANT_ID, places.NOBODY):
             screens.tell((person,), partial(_frame, place, person), place.id)
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from doran.ai.models import AiJob, Disclosure, Source
-from doran.ai.privacy import keeping
+from doran.ai.privacy import keeping, places
 from doran.ai.privacy.places import DATABASE
 from doran.ai.providers import About
 from doran.contracts.errors import Problem, invalid
@@ -46,32 +46,33 @@ def note(
 
     One line for each person whose words are in it. `model` is the one that is asked, where it is not `about.model`;
     of words that only become vectors there is no answer. Raises `Problem("not_found")`, and nothing may go, if one of
-    the messages was deleted meanwhile.
+    the messages was deleted meanwhile, or who asks was erased.
     """
     with transaction.atomic(using=DATABASE):
-        _refuse_deleted(subject.messages)
+        messages = _still_there(subject.messages)
+        _refuse_forgotten(job)
         if is_answered:
-            _rest_on(job, subject.messages)
+            _rest_on(job, messages)
         Disclosure.objects.bulk_create(
             Disclosure(
                 id=clock.new_id(), user_id=user_id, job_id=job.id, asked_by=job.user_id, kind=job.kind,
                 conversation_id=subject.conversation_id,  # type: ignore[misc]
                 provider=about.name, model=model or about.model,
-                host=about.host, is_outside=about.is_outside, messages=messages,
-                characters=theirs if messages else characters, masked=masked, at=clock.now(),
+                host=about.host, is_outside=about.is_outside, messages=count,
+                characters=theirs if count else characters, masked=masked, at=clock.now(),
             )
-            for user_id, messages, theirs in _shares(job, subject)
+            for user_id, count, theirs in _shares(job, subject.people, messages)
         )  # fmt: skip
 
 
-def _shares(job: AiJob, subject: Subject) -> list[tuple[str, int, int]]:
+def _shares(job: AiJob, people: Sequence[str], messages: Sequence[MessageView]) -> list[tuple[str, int, int]]:
     """Each person with how many of their messages go, and the characters of these. Who asks with words of their own
     is always among them."""
-    whose = {*(one.sender_id for one in subject.messages)} or {*subject.people}
-    whose.discard(ASSISTANT_ID)
+    whose = {*(one.sender_id for one in messages)} or {*people}
+    whose -= {ASSISTANT_ID, places.NOBODY}
     if job.input or not whose:
         whose.add(job.user_id)
-    said = {user_id: [len(one.content) for one in subject.messages if one.sender_id == user_id] for user_id in whose}
+    said = {user_id: [len(one.content) for one in messages if one.sender_id == user_id] for user_id in whose}
     return [(user_id, len(lengths), sum(lengths)) for user_id, lengths in sorted(said.items())]
 
 
@@ -92,13 +93,23 @@ def _of(user_id: str, disclosure_id: str) -> Disclosure:
         raise invalid("before", "There is no such line in your list.") from None
 
 
-def _refuse_deleted(messages: Sequence[MessageView]) -> None:
-    by_place: dict[str, list[str]] = {}
+def _still_there(messages: Sequence[MessageView]) -> list[MessageView]:
+    """The messages, those of erased people as nobody's. Raises `Problem` if one was deleted. Holds the conversations."""
+    by_place: dict[str, list[MessageView]] = {}
     for one in messages:
-        by_place.setdefault(one.conversation_id, []).append(one.id)
-    for conversation_id in sorted(by_place):
-        if keeping.deleted(conversation_id, by_place[conversation_id]):
+        by_place.setdefault(one.conversation_id, []).append(one)
+    known = []
+    for conversation_id, said in sorted(by_place.items()):
+        if keeping.deleted(conversation_id, [one.id for one in said]):
             raise Problem("not_found", "A message this is about was deleted.")
+        known += places.known(conversation_id, said)
+    return known
+
+
+def _refuse_forgotten(job: AiJob) -> None:
+    """Who asks may be erased meanwhile, and with them the job; not before the transaction around has ended."""
+    if not AiJob.objects.select_for_update().filter(id=job.id).exists():
+        raise Problem("not_found", "Who asked is gone.")
 
 
 def _rest_on(job: AiJob, messages: Sequence[MessageView]) -> None:

@@ -40,9 +40,10 @@ def on_user_deactivated(event: events.UserDeactivated) -> None:
 
 
 def on_user_erased(event: events.UserErased) -> None:
-    """Of somebody who is gone for good stays nothing they said, asked, or were told."""
+    """Of somebody who is gone for good stays nothing they said, asked, or were told, nor that it was they."""
     Outbox.forget(event)
     consents.withdraw_all(event.user_id)
+    places.forget(event.user_id)
     for kind in (Embedding, Translation):
         kind.objects.filter(sender_id=event.user_id).delete()
     rested = Source.objects.filter(sender_id=event.user_id).values_list("job_id", flat=True)
@@ -52,6 +53,7 @@ def on_user_erased(event: events.UserErased) -> None:
     budgets.forget(event.user_id)
     for theirs in (AiJob, Disclosure, Consent, EmbeddedUpTo):
         theirs.objects.filter(user_id=event.user_id).delete()
+    Disclosure.objects.filter(asked_by=event.user_id).update(asked_by=places.NOBODY)
 
 
 def _end(jobs: Iterable[AiJob]) -> None:

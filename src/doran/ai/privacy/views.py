@@ -12,7 +12,8 @@ from doran.kernel.clock import rfc3339, rfc3339_or_none
 class DisclosureView(msgspec.Struct, frozen=True):
     """Words of mine went to a provider: `messages` of mine with so many `characters`; none where only a question went.
 
-    `masked` values of personal data had been taken out of the request. `asked_by` is me or who I talk with.
+    `masked` values of personal data had been taken out of the request. `asked_by` is me or who I talk with; empty once
+    they were erased.
     """
 
     id: str

@@ -26,7 +26,8 @@ def keep(message: MessageView, user_id: str, *, target: str, engine: str, source
     with transaction.atomic(using=DATABASE):
         places.hold(message.conversation_id)
         if not Forgotten.objects.filter(message_id=message.id).exists():
-            Translation.objects.bulk_create([_row(message, target, engine, source, text)], ignore_conflicts=True)
+            (known,) = places.known(message.conversation_id, [message])
+            Translation.objects.bulk_create([_row(known, target, engine, source, text)], ignore_conflicts=True)
 
 
 def _row(message: MessageView, target: str, engine: str, source: str, text: str) -> Translation:
