@@ -84,6 +84,14 @@ def say(bus: Bus, *said: Envelope) -> None:
     assert bus.publish(said) == frozenset()
 
 
+def said_of(bus: Bus) -> str:
+    """What it says of itself, well or not."""
+    try:
+        return bus.look()
+    except Unavailable as wrong:
+        return str(wrong)
+
+
 def test_an_event_reaches_each_subscription_that_asked_and_nobody_else(bus: Bus) -> None:
     ai, core = listening(bus, "ai", "message.read"), listening(bus, "core", "message.read", "user.erased")
     other = listening(bus, "other", "message.created")

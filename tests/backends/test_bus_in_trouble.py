@@ -22,7 +22,7 @@ from doran.kernel.bus import Bus, Said, Unavailable
 from doran.kernel.bus import broker as brokers
 from doran.kernel.bus.redis import RedisStreams
 from doran.kernel.bus.shift import Shift
-from tests.backends.test_bus import OTHER_LANE, Ear, ids, listening, read, say
+from tests.backends.test_bus import OTHER_LANE, Ear, ids, listening, read, said_of, say
 from tests.buses import BROKERS, FORGETFUL, KEEPERS, PATIENCE, STREAMS, Backend, Servers, eventually
 
 pytestmark = pytest.mark.judged
@@ -257,11 +257,28 @@ def test_who_hears_nothing_is_named_and_is_well_again_afterwards(backend: Backen
     eventually(lambda: "for ai" not in said_of(bus))
 
 
-def said_of(bus: Bus) -> str:
-    try:
-        return bus.look()
-    except Unavailable as wrong:
-        return str(wrong)
+def test_who_gets_no_further_is_named_and_hears_nothing_again_and_again(backend: Backend) -> None:
+    said = [read(1), read(2), read(3)]
+    is_ill = threading.Event()
+    is_ill.set()
+
+    def concerns(one: Said) -> bool:
+        if one.data == said[1].data and is_ill.is_set():
+            raise RuntimeError
+        return True
+
+    publisher = backend.open(listeners=("ai",))
+    publisher.start()
+    say(publisher, *said)
+    bus, ear = backend.open(), Ear()
+    bus.subscribe("ai", {"message.read"}, ear, concerns)
+    bus.start()
+    eventually(lambda: "for ai" in said_of(bus), seconds=2 * PATIENCE)
+    assert ear.heard == said[:1]
+    is_ill.clear()
+    eventually(lambda: len(ear.heard) == len(said), seconds=2 * PATIENCE)
+    assert ear.heard == said
+    eventually(lambda: "for ai" not in said_of(bus))
 
 
 @pytest.mark.parametrize("backend", STREAMS, indirect=True)

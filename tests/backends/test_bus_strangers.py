@@ -21,8 +21,8 @@ from doran.contracts.events import Envelope
 from doran.kernel import telemetry
 from doran.kernel.bus import redis as streams
 from doran.kernel.lanes import lane
-from tests.backends.test_bus import listening, read, say
-from tests.buses import BROKERS, Backend, eventually, one
+from tests.backends.test_bus import listening, read, said_of, say
+from tests.buses import BROKERS, STREAMS, Backend, eventually, one
 
 ROOT = Path(__file__).resolve().parents[2]
 GARBAGE = b"\xff\x00 this is nobody's event"
@@ -149,6 +149,28 @@ def test_what_nobody_can_read_is_put_aside_and_holds_up_nobody(backend: Backend)
     assert body == GARBAGE
     assert "missing or malformed" in reason
     assert b'doran_bus_parked_total{subscription="ai"}' in telemetry.render()[0]
+
+
+@pytest.mark.parametrize("backend", STREAMS, indirect=True)
+def test_what_cannot_be_put_aside_yet_is_waited_for_and_repeats_nothing(backend: Backend) -> None:
+    publisher = backend.open(listeners=("ai",))
+    publisher.start()
+    first, second = read(1), read(2)
+    say(publisher, first)
+    other = stranger(backend)
+    other.writes("minji-junho", GARBAGE)
+    say(publisher, second)
+    with Redis.from_url(other.server) as client:
+        client.set(f"{other.prefix}:parked", "of another kind, so that nothing can be added")
+        bus = backend.open()
+        ear = listening(bus, "ai", "message.read")
+        bus.start()
+        eventually(lambda: "for ai" in said_of(bus))
+        assert ear.heard == [first]
+        client.delete(f"{other.prefix}:parked")
+    eventually(lambda: len(ear.heard) == 2)
+    assert ear.heard == [first, second]
+    assert [body for body, _ in other.parked()] == [GARBAGE]
 
 
 @pytest.mark.parametrize("backend", BROKERS, indirect=True)

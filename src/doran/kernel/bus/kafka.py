@@ -202,19 +202,20 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
     async def _read(self, place: TopicPartition, shift: Shift) -> None:
         reading = partial(self._consumer.getmany, place, timeout_ms=1000, max_records=_CHUNK)
         while (found := await shift.until_over(reading())) is not None:
-            handled = await self._handle(found.get(place, ()), shift)
+            await self._handle(place, found.get(place, ()), shift)
+
+    async def _handle(self, place: TopicPartition, records: Sequence[ConsumerRecord], shift: Shift) -> None:
+        """What was dealt with is committed, also where the next one cannot be."""
+        handled = None
+        try:
+            for record in records:
+                arrived = Arrived(dict(record.headers), record.value or b"", partial(self._park, record))
+                if not await self._ear.take(arrived, shift):
+                    break
+                handled = record.offset
+        finally:
             if handled is not None:
                 await self._commit(place, handled + 1)
-
-    async def _handle(self, records: Sequence[ConsumerRecord], shift: Shift) -> int | None:
-        """The offset of the last that was dealt with."""
-        handled = None
-        for record in records:
-            arrived = Arrived(dict(record.headers), record.value or b"", partial(self._park, record))
-            if not await self._ear.take(arrived, shift):
-                break
-            handled = record.offset
-        return handled
 
     async def _commit(self, place: TopicPartition, offset: int) -> None:
         """Where the partition has another owner by now, that one repeats what is not committed."""

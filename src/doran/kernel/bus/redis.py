@@ -266,22 +266,23 @@ class Copy:
         while not shift.is_over:
             found: Any = await self._client.xread(places, count=_CHUNK, block=_BLOCK)
             for name, entries in found:
-                stream = name.decode()
-                handled = await self._handle(entries, shift)
-                if handled:
-                    places[stream] = handled
-                    await self._client.xgroup_setid(stream, self._group, handled)
+                await self._handle(name.decode(), entries, places, shift)
 
-    async def _handle(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]], shift: Shift) -> bytes | None:
-        """The last that was dealt with."""
-        handled = None
-        for place, fields in entries:
-            headers = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
-            arrived = Arrived(headers, headers.pop(_DATA, b""), partial(self._park, fields))
-            if not await self._ear.take(arrived, shift):
-                break
-            handled = place
-        return handled
+    async def _handle(
+        self, stream: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]], places: dict[Any, Any], shift: Shift
+    ) -> None:
+        """What was dealt with stays behind us, also where the next one cannot be."""
+        before = places[stream]
+        try:
+            for place, fields in entries:
+                headers = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
+                arrived = Arrived(headers, headers.pop(_DATA, b""), partial(self._park, fields))
+                if not await self._ear.take(arrived, shift):
+                    break
+                places[stream] = place
+        finally:
+            if places[stream] != before:
+                await self._client.xgroup_setid(stream, self._group, places[stream])
 
     async def _place(self, stream: str) -> bytes:
         for group in await self._client.xinfo_groups(stream):
