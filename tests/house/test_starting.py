@@ -120,6 +120,8 @@ def test_a_setting_that_cannot_be_used_stops_the_start(tmp_path: Path, settings:
         ({"DORAN_AI_PROVIDERS": '[[provider]]\nname = "house"'}, "provider 'house': say its wire"),
         ({"DORAN_AI_LOCAL": "yes", "DORAN_AI_LOCAL_MODEL": "/nowhere.gguf"}, "DORAN_AI_LOCAL"),
         ({"DORAN_BUS": "carrier-pigeon://home"}, "DORAN_BUS: expected memory:"),
+        ({"DORAN_AI_ASSISTANT": "도\u202e란"}, "DORAN_AI_ASSISTANT: nobody can be called '도\\u202e란'"),
+        ({"DORAN_AI_ASSISTANT": "가" * 101}, "DORAN_AI_ASSISTANT: nobody can be called"),
         ({"DORAN_FOREIGN_ISSUER": "https://id.example.com"}, "DORAN_FOREIGN_ISSUER: needs"),
     ],
 )

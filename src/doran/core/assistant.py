@@ -8,10 +8,9 @@ from typing import Final
 
 from doran.contracts.errors import Problem
 from doran.contracts.people import ASSISTANT_ID
-from doran.core import profiles, texts, users
+from doran.core import assistant_name, profiles, users
 from doran.core.models import User
 from doran.kernel import config
-from doran.kernel.config import BadSetting
 
 USERNAME: Final = "assistant"
 
@@ -21,21 +20,11 @@ def welcome() -> None:
 
     A core that knows of no ai leaves everything as it is. Raises `BadSetting` for a name nobody could have.
     """
-    settings = config.current()
-    if "ai" in settings.services or settings.ai_url:
-        name = _checked(settings.ai_assistant)
-        if name:
-            _come(name)
-        elif _exists():
-            users.switch_bot(ASSISTANT_ID, active=False)
-
-
-def _checked(name: str) -> str:
-    name = texts.line(name)
-    wrong = profiles.wrong_display_name(name) if name else None
-    if wrong is not None:
-        raise BadSetting(f"DORAN_AI_ASSISTANT: nobody can be called {name!r}: {wrong.detail}")
-    return name
+    name = assistant_name.told(config.current())
+    if name:
+        _come(name)
+    elif name is not None and _exists():
+        users.switch_bot(ASSISTANT_ID, active=False)
 
 
 def _come(name: str) -> None:

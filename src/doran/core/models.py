@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.db import models
 
+from doran.core.texts import DISPLAY_NAME_LENGTH
 from doran.kernel.dead_letters import AbstractDeadLetter
 from doran.kernel.inbox import AbstractInbox
 from doran.kernel.outbox import AbstractOutbox, AbstractOutboxLease
 
 HUMAN, BOT = "human", "bot"
-DISPLAY_NAME_LENGTH = 100
 STATUS_MESSAGE_LENGTH = 200
 AVATAR_URL_LENGTH = 500
 DEVICE_NAME_LENGTH = 100

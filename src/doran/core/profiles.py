@@ -16,7 +16,6 @@ from doran.contracts.events import UserUpdated
 from doran.core import texts
 from doran.core.models import (
     AVATAR_URL_LENGTH,
-    DISPLAY_NAME_LENGTH,
     STATUS_MESSAGE_LENGTH,
     Outbox,
     Profile,
@@ -55,10 +54,6 @@ def refuse(*found: FieldError | None) -> None:
     wrong = tuple(error for error in found if error is not None)
     if wrong:
         raise Problem("validation_failed", errors=wrong)
-
-
-def wrong_display_name(text: str) -> FieldError | None:
-    return texts.wrong_line("display_name", text, most=DISPLAY_NAME_LENGTH, least=1)
 
 
 def said(user: User) -> UserUpdated:
@@ -130,7 +125,7 @@ _CLEAN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "time_zone": _as_it_is,
 }
 _WRONG: Final[Mapping[str, Callable[[Any], FieldError | None]]] = {
-    "display_name": wrong_display_name,
+    "display_name": texts.wrong_display_name,
     "status_message": _wrong_status_message,
     "avatar_url": _wrong_avatar_url,
     "locale": _wrong_locale,

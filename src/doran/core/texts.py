@@ -13,6 +13,7 @@ _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _JOINERS: Final = frozenset("\u200c\u200d")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
+DISPLAY_NAME_LENGTH: Final = 100
 USERNAME_RULE: Final = "Use 2 to 32 letters (a to z, 가 to 힣), digits, or _ . - and begin with a letter or digit."
 
 
@@ -34,6 +35,10 @@ def wrong_username(typed: str) -> FieldError | None:
 def line(typed: str) -> str:
     """One line of text as it is kept: composed, without blanks around it."""
     return unicodedata.normalize("NFC", typed).strip()
+
+
+def wrong_display_name(text: str) -> FieldError | None:
+    return wrong_line("display_name", text, most=DISPLAY_NAME_LENGTH, least=1)
 
 
 def wrong_line(field: str, text: str, *, most: int, least: int = 0) -> FieldError | None:

@@ -32,9 +32,7 @@ def sign_up(
     rates().signups.check(place(address))
     _check_policy(invite_code)
     shown = texts.shown_username(username) if display_name is None else texts.line(display_name)
-    profiles.refuse(
-        texts.wrong_username(username), None if display_name is None else profiles.wrong_display_name(shown)
-    )
+    profiles.refuse(texts.wrong_username(username), None if display_name is None else texts.wrong_display_name(shown))
     passwords.check(password, username=username)
     _check_free(texts.handle(username))
     hashed = passwords.in_use().hash(password)

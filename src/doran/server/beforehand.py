@@ -34,9 +34,18 @@ def look(config: Config) -> None:
 
     open_bus(config.bus, listeners=config.listeners)
     auth.verifier(config, own_keys=bytes if "core" in config.services else None)
+    if "core" in config.services:
+        _try_name(config)
     files = _key_files(config) if "ai" in config.services else []
     for sentence in () if config.production else _sentences([*_named(config), *files]):
         say(f"Warning: {sentence}")
+
+
+def _try_name(config: Config) -> None:
+    """The assistant's name, which core reads when its database is there."""
+    from doran.core import assistant_name
+
+    assistant_name.told(config)
 
 
 def _sentences(files: Iterator[tuple[str, Path]] | list[tuple[str, Path]]) -> Iterator[str]:
