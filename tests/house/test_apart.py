@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from doran.kernel import config as settings
 from doran.kernel import siblings
 from doran.server import neighbours
 from doran.server.exits import EXITS
-from tests.house.running import doran, running
+from tests.house.running import ROOT, doran, running
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
 
@@ -67,6 +68,27 @@ def test_the_check_names_a_neighbour_that_is_not_set(tmp_path: Path) -> None:
     assert lacking.returncode == EXITS["failed"][0]
     assert "NO   neighbours     DORAN_CORE_URL" in lacking.stdout
     assert f"ok   neighbours     core at {NOWHERE}" in doran("check", "chat", cwd=tmp_path, **APART).stdout
+
+
+@pytest.mark.parametrize(
+    ("service", "given", "said"),
+    [
+        ("chat", APART, "core serves it"),
+        ("ai", {"DORAN_CHAT_URL": NOWHERE, **APART}, "core serves it"),
+        ("chat", {"DORAN_FOREIGN_ISSUER": "https://login.example.com"}, "none without core"),
+    ],
+)
+def test_the_check_wants_the_page_of_core_alone(tmp_path: Path, service: str, given: dict[str, str], said: str) -> None:
+    clone = tmp_path / "clone"  # whose page nobody has built
+    shutil.copytree(ROOT / "src", clone / "src", ignore=shutil.ignore_patterns("__pycache__", "web"))
+    there = {"PYTHONPATH": str(clone / "src"), "DORAN_PORT": "0"}
+    found = doran("check", service, cwd=tmp_path, **there, **given)
+    assert f"ok   page           {said}" in found.stdout
+    assert "NO " not in found.stdout
+    assert found.returncode == EXITS["done"][0]
+    of_core = doran("check", "core", cwd=tmp_path, **there)
+    assert "NO   page           not built" in of_core.stdout
+    assert of_core.returncode == EXITS["failed"][0]
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,7 @@ def _findings(config: Config, *, production: bool) -> Iterator[Finding]:
     if "ai" in config.services:
         yield _asked("AI providers", lambda: _providers(config.replace(mode="production") if production else config))
         yield from _vectors()
-    page = page_root()
-    yield _well("page", page is not None, f"in {page}" if page else "not built: run bin/up, or install the wheel")
+    yield _page(config)
 
 
 def _well(name: str, well: bool, sentence: str) -> Finding:
@@ -94,6 +93,16 @@ def _providers(config: Config) -> str:
         return table.told(config)
     except BadSetting as wrong:
         raise Refused("bad_setting", f"{wrong}") from None
+
+
+def _page(config: Config) -> Finding:
+    """It is for accounts of core, and comes from there."""
+    if "core" in neighbours.elsewhere(config):
+        return Finding("page", "ok", "core serves it")
+    if "core" not in config.services:
+        return Finding("page", "ok", "none without core: people log in elsewhere, and are shown pages from there")
+    page = page_root()
+    return _well("page", page is not None, f"in {page}" if page else "not built: run bin/up, or install the wheel")
 
 
 def _vectors() -> Iterator[Finding]:
