@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -23,6 +25,7 @@ from doran.contracts.frames import JobResult
 from doran.contracts.people import ASSISTANT_ID
 from doran.kernel import clock, faults
 from doran.kernel import worker as kernel_worker
+from doran.kernel.telemetry.logs import JsonFormatter
 from doran.server.wiring import House
 from tests.ai.conftest import MINT, person
 from tests.ai.kitchen import REWRITE, Kitchen, asked, open_kitchen, stored, until
@@ -83,6 +86,26 @@ def lost(seconds_ago: float = 1, **facts: Any) -> dict[str, Any]:
     """A job whose holder is gone."""
     held_until = clock.now() - timedelta(seconds=seconds_ago)
     return {"state": "running", "claim": "somebody who is gone", "attempts": 1, "held_until": held_until, **facts}
+
+
+class Log(logging.Handler):
+    """The lines about jobs that an operator reads, as they are written in production."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(json.loads(self.format(record)))
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    log, jobs = Log(), logging.getLogger("doran.ai.jobs")
+    jobs.addHandler(log)
+    yield log
+    jobs.removeHandler(log)
 
 
 # -- ended once ------------------------------------------------------------------------------------
@@ -161,10 +184,27 @@ async def test_wherever_a_worker_dies_a_job_is_neither_lost_nor_answered_twice(
 # -- taken over, given up --------------------------------------------------------------------------
 
 
-async def test_the_job_of_a_lost_worker_is_taken_over(minji: Person, kitchen: Kitchen, house: House) -> None:
-    job = await stored(minji.id, **lost(partial="일곱 시에", partial_seq=3))
+async def test_the_job_of_a_lost_worker_is_taken_over(minji: Person, kitchen: Kitchen, house: House, log: Log) -> None:
+    job = await stored(minji.id, **lost(partial="일곱 시에", partial_seq=3, trace_id="a" * 32))
     done = await until(minji, str(job.id))
     assert (done["state"], done["attempt"], done["partial"]) == ("succeeded", 2, "")
+    (line, *_) = log.lines
+    assert line["event"] == "a job was lost by its worker and is taken over"
+    assert (line["level"], line["job_id"], line["attempts"]) == ("WARNING", str(job.id), 1)
+    assert line["trace_id"] == "a" * 32
+    assert not [word for word in ("밥 먹었어", "일곱 시에", minji.id) if word in str(log.lines)]
+
+
+async def test_who_holds_a_job_no_more_says_so(minji: Person, kitchen: Kitchen, house: House, log: Log) -> None:
+    kitchen.hold()
+    begun = await asked(minji)
+    await eventually(lambda: kitchen.begun)
+    far = clock.now() + timedelta(hours=1)
+    await asyncio.to_thread(AiJob.objects.filter(id=begun["id"]).update, claim="somebody else", held_until=far)
+    await eventually(lambda: kitchen.stopped and log.lines)
+    (line,) = log.lines
+    assert (line["event"], line["job_id"], line["attempts"]) == ("a job is held no more", begun["id"], 1)
+    assert (await row(begun["id"])).claim == "somebody else"
 
 
 async def test_what_is_lost_too_often_fails(minji: Person, told: Told, kitchen: Kitchen) -> None:
@@ -216,7 +256,9 @@ async def test_a_failure_is_said_in_one_word(
     assert [failed.code for failed in told.of("ai.job.failed")] == [code]
 
 
-async def test_while_chat_is_away_a_job_waits(minji: Person, kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_chat_is_away_a_job_waits(
+    minji: Person, kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
     monkeypatch.setattr(worker, "_LONGEST_PAUSE", 0.05)
     tries = []
 
@@ -229,6 +271,8 @@ async def test_while_chat_is_away_a_job_waits(minji: Person, kitchen: Kitchen, m
     kitchen.cook = cook
     done = await until(minji, (await asked(minji))["id"])
     assert (done["state"], tries) == ("succeeded", [1, 2, 3, 4, 5])
+    given_back = [line for line in log.lines if line["event"] == "a job is given back"]
+    assert [(line["reason"], line["attempts"]) for line in given_back] == [("unavailable", one) for one in tries[:4]]
 
 
 async def test_who_was_slow_goes_on_with_what_nobody_took(minji: Person, kitchen: Kitchen, house: House) -> None:
@@ -278,7 +322,7 @@ async def test_a_stop_from_another_process_is_seen(
     assert told == []
 
 
-async def test_a_worker_that_leaves_gives_its_jobs_back(kitchen: Kitchen) -> None:
+async def test_a_worker_that_leaves_gives_its_jobs_back(kitchen: Kitchen, log: Log) -> None:
     async with ground(services=("ai",), drain_seconds=0.01) as config:
         kitchen.hold()
         async with awake(config, own_keys=MINT.published) as house:
@@ -287,6 +331,10 @@ async def test_a_worker_that_leaves_gives_its_jobs_back(kitchen: Kitchen) -> Non
             await eventually(lambda: kitchen.begun)
         left = await row(begun["id"])
         assert (left.state, left.claim, left.attempts) == ("queued", "", 1)
+        (line,) = log.lines
+        assert (line["event"], line["reason"]) == ("a job is given back", "the worker stops")
+        assert (line["job_id"], line["kind"], line["attempts"]) == (begun["id"], "rewrite", 1)
+        assert not [word for word in ("밥 먹었어", minji.id) if word in str(line)]
         kitchen.cook = quickly
         async with awake(config, own_keys=MINT.published) as house:
             minji.app = house.app

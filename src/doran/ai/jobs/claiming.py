@@ -6,6 +6,7 @@ any number of copies may work, and the jobs of a dead one are taken again by oth
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -19,7 +20,9 @@ from doran.ai.jobs import ending
 from doran.ai.jobs.claims import Claim
 from doran.ai.kinds import KINDS
 from doran.ai.models import AiJob
-from doran.kernel import clock
+from doran.kernel import clock, telemetry
+
+log = logging.getLogger("doran.ai.jobs")
 
 LEASE: Final = timedelta(seconds=15)
 ATTEMPTS: Final = 3
@@ -46,13 +49,14 @@ def renew(claims: Collection[Claim]) -> set[UUID]:
     return set(held.values_list("id", flat=True))
 
 
-def give_back(claim: Claim, *, due_at: datetime | None = None) -> None:
-    """Let go of it without an end: it is done from its start again, by whoever takes it."""
+def give_back(claim: Claim, *, due_at: datetime | None = None) -> bool:
+    """Let go of it without an end: it is done from its start again, by whoever takes it. Whether it was still held."""
     now = clock.now()
-    claim.rows.update(
-        state=AiJob.State.QUEUED, claim="", held_until=None, partial="", partial_seq=0,
-        due_at=due_at or now, updated_at=now,
-    )  # fmt: skip
+    changes: dict[str, Any] = {
+        "state": AiJob.State.QUEUED, "claim": "", "held_until": None, "partial": "", "partial_seq": 0,
+        "due_at": due_at or now, "updated_at": now,
+    }  # fmt: skip
+    return bool(claim.rows.update(**changes))
 
 
 def free_all() -> None:
@@ -134,8 +138,16 @@ def _claimed(job: AiJob) -> Claim | None:
     if job.kind in _ORDERED and _others(job).exists():  # two were taken at the same moment: whoever sees it yields
         give_back(claim, due_at=now + timedelta(seconds=random.random()))  # noqa: S311
         return None
+    if job.state == AiJob.State.RUNNING:
+        _tell_lost(job)
     job.refresh_from_db(using="ai")
     return claim
+
+
+def _tell_lost(job: AiJob) -> None:
+    with telemetry.with_trace(job.trace_id):
+        facts = {"job_id": str(job.id), "kind": job.kind, "attempts": job.attempts}
+        log.warning("a job was lost by its worker and is taken over", extra=facts)
 
 
 def _others(job: AiJob) -> QuerySet[AiJob]:

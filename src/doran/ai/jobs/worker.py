@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from doran.ai.jobs import claiming, ending, pruning, showing, waking
@@ -38,11 +38,11 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 class GivenBack(Exception):
-    """This attempt cannot go on, another may: the job waits again, for so many seconds."""
+    """This attempt cannot go on for this reason, another may: the job waits again, for so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, reason: str) -> None:
         super().__init__()
-        self.seconds = seconds
+        self.seconds, self.reason = seconds, reason
 
 
 class Worker(worker.Worker):
@@ -176,13 +176,14 @@ class Worker(worker.Worker):
                 faults.hit("ai.answered_before_commit")
                 await self._patiently(partial(ending.end, claim.rows, job, outcome))
             except GivenBack as back:
-                due_at = clock.now() + timedelta(seconds=back.seconds)
-                await self._patiently(partial(claiming.give_back, claim, due_at=due_at))
+                await self._patiently(partial(_give_back, job, claim, back.reason, seconds=back.seconds))
             except Lost:
-                return
+                log.info("a job is held no more", extra=_facts(job, claim))
             except asyncio.CancelledError:
                 if self._is_stopping:
-                    await asyncio.shield(self._ask(partial(claiming.give_back, claim)))
+                    await asyncio.shield(self._ask(partial(_give_back, job, claim, "the worker stops")))
+                else:
+                    log.info("a job is held no more", extra=_facts(job, claim))
                 raise
 
     async def _attempt(self, job: AiJob, claim: Claim) -> Ending:
@@ -205,10 +206,22 @@ class Worker(worker.Worker):
         return Ending(result, prompt=prompt, answer=answer)
 
 
+def _give_back(job: AiJob, claim: Claim, reason: str, *, seconds: float = 0) -> None:
+    if claiming.give_back(claim, due_at=clock.now() + timedelta(seconds=seconds)):
+        facts = {**_facts(job, claim), "reason": reason, "retry_in": round(seconds, 1)}
+        with telemetry.with_trace(job.trace_id):
+            log.info("a job is given back", extra=facts)
+
+
+def _facts(job: AiJob, claim: Claim) -> dict[str, Any]:
+    return {"job_id": str(job.id), "kind": job.kind, "attempts": claim.attempt}
+
+
 def _code(job: AiJob, wrong: Exception) -> str:
     """Why it failed, as its asker hears it. Raises `GivenBack` where it only has to wait."""
     if _may_pass(wrong):
-        raise GivenBack(min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.0)) from wrong  # noqa: S311
+        seconds = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.0)  # noqa: S311
+        raise GivenBack(seconds, wrong.code if isinstance(wrong, Problem) else type(wrong).__name__) from wrong
     if isinstance(wrong, Trouble | Problem):
         return wrong.code if wrong.code in JOB_FAILURES else "internal_error"
     facts = {"job_id": str(job.id), "kind": job.kind, "error_class": type(wrong).__name__}
