@@ -7,7 +7,8 @@ import { Piece } from "../lib/piece.ts";
 import { answer } from "../lib/prose.ts";
 import { aid } from "../styles/aid.ts";
 import { common } from "../styles/common.ts";
-import { failureText, language, problemText } from "../words/index.ts";
+import { language, problemText } from "../words/index.ts";
+import { whyNot } from "./asked.ts";
 import { dots } from "./dots.ts";
 
 /** The answer is on its way through the same door as any message; if it never arrives, its bubble does not stay. */
@@ -30,6 +31,7 @@ export class DoranAnswering extends Piece {
   protected override attend(): void {
     this.follow("job", ({ job }) => job.conversation_id === this.thread.id && this.#heard(job));
     this.follow("offer", () => this.requestUpdate());
+    this.follow("consent", ({ consent }) => consent.conversation_id === this.thread.id && this.requestUpdate());
     this.follow("conversation", ({ id }) => id === this.thread.id && this.requestUpdate());
   }
 
@@ -60,7 +62,7 @@ export class DoranAnswering extends Piece {
     const { ai } = this.words;
     if (!hasEnded(job)) return html`<p class="acts"><span class="hint" aria-hidden="true">${ai.answering}</span><button class="link" @click=${() => this.#stop(job)}>${ai.stop}</button></p>`;
     if (job.state === "succeeded") return nothing;
-    const why = job.state === "cancelled" ? ai.stopped : failureText(job.failure_code);
+    const why = job.state === "cancelled" ? ai.stopped : whyNot(this.client, job.failure_code, job.conversation_id);
     return html`<p class="acts" role="alert"><span class="why small ${job.state}">${icons.alert}<span>${why}</span></span>${job.failure_code === "consent_needed" ? html`<button class="link" @click=${this.#decide}>${ai.use}</button>` : nothing}<button class="link" ?disabled=${this.busy} @click=${() => this.#again(job)}>${ai.again}</button></p>`;
   }
 

@@ -1,9 +1,20 @@
 /** One thing an element asks of the AI: asked, working, stopped, answered or failed; the element is drawn anew with it. */
 
 import type { ReactiveController } from "lit";
-import { DoranError, hasEnded, type Job, type JobResult, type JobWish } from "../../client/index.ts";
+import { type DoranClient, DoranError, hasEnded, type Job, type JobResult, type JobWish } from "../../client/index.ts";
 import type { Piece } from "../lib/piece.ts";
-import { failureText, language } from "../words/index.ts";
+import { failureText, language, words } from "../words/index.ts";
+
+/** Why something failed, in words; of a consent that was missing, how it stands now. */
+export function whyNot(client: DoranClient, code: string, conversationId: string | null | undefined): string {
+  const consent = code === "consent_needed" && conversationId ? client.ai.consent(conversationId) : undefined;
+  if (!consent) return failureText(code);
+  const { ai } = words();
+  if (consent.agreed !== "off") return ai.agreedByBoth;
+  if (consent.mine !== "off") return ai.agreedByMe;
+  const isWithPerson = client.conversation(consent.conversation_id)?.peerId !== client.ai.assistant?.user_id;
+  return consent.theirs !== "off" && isWithPerson ? ai.agreedByThem : failureText(code);
+}
 
 export class Asked implements ReactiveController {
   readonly #host: Piece;
@@ -14,7 +25,7 @@ export class Asked implements ReactiveController {
   #refusal = "";
   /** Grows with each question: what an earlier one brings is nobody's any more. */
   #turn = 0;
-  #leave: (() => void) | undefined;
+  #leave: (() => void)[] = [];
 
   /** `then` hears of the job once, when it has succeeded. */
   constructor(host: Piece, then: (job: Job) => void = () => undefined) {
@@ -24,13 +35,14 @@ export class Asked implements ReactiveController {
   }
 
   hostConnected(): void {
-    this.#leave = this.#host.client.on("job", ({ job }) => job.id === this.#job?.id && this.#heard(job));
+    const { client } = this.#host;
+    this.#leave = [client.on("job", ({ job }) => job.id === this.#job?.id && this.#heard(job)), client.on("consent", () => this.failure && this.#host.requestUpdate())];
     const missed = this.#job && this.#host.client.ai.job(this.#job.id);
     if (missed) this.#heard(missed);
   }
 
   hostDisconnected(): void {
-    this.#leave?.();
+    for (const leave of this.#leave.splice(0)) leave();
   }
 
   get working(): boolean {
@@ -48,7 +60,7 @@ export class Asked implements ReactiveController {
 
   /** The same in words. */
   get failureText(): string {
-    return this.failure && failureText(this.failure);
+    return this.failure && whyNot(this.#host.client, this.failure, this.#wish?.conversation_id);
   }
 
   get result(): JobResult | null {

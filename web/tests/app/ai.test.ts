@@ -4,13 +4,14 @@
 import { render } from "lit";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Asked } from "../../app/ai/asked.ts";
+import { DoranSummary } from "../../app/ai/summary.ts";
 import { DoranAnswering, isAnswered } from "../../app/ai/answering.ts";
 import { forgetTranslations, isTranslated, targetFor, wantTranslation } from "../../app/ai/translation.ts";
 import { DoranTranslation } from "../../app/ai/translation.ts";
 import { Piece, use } from "../../app/lib/piece.ts";
 import { answer, prose } from "../../app/lib/prose.ts";
 import { DoranComposer } from "../../app/parts/composer.ts";
-import type { DoranClient, Job } from "../../client/index.ts";
+import type { Consent, DoranClient, Job } from "../../client/index.ts";
 import { FakeServer, type FakeSocket, JUNHO, line, message, minji, MINJI, online, pass, TALK } from "../client/fake.ts";
 
 const OFFER = { kinds: ["reply", "smart_replies", "rewrite", "translate"], assistant: { user_id: JUNHO, display_name: "도란" }, provider: { name: "local", is_outside: false } };
@@ -145,6 +146,51 @@ describe("the box", () => {
   });
 });
 
+describe("a summary", () => {
+  const consent = (more: Partial<Consent> = {}): Consent => ({ conversation_id: TALK, mine: "off", theirs: "off", agreed: "off", provider: "local", is_outside: false, ...more });
+  const why = (summary: DoranSummary) => summary.renderRoot.querySelector("[role=alert]")!.textContent;
+
+  async function refused(): Promise<DoranSummary> {
+    server.routes.set("GET /api/ai/", () => ({ body: { ...OFFER, assistant: null } }));
+    await client.ai.look();
+    const summary = new DoranSummary();
+    summary.thread = client.conversation(TALK)!;
+    await shown(summary);
+    summary.ask();
+    await pass();
+    await ends({ kind: "summarize", state: "failed", failure_code: "consent_needed" });
+    return summary;
+  }
+
+  async function hears(more: Partial<Consent>): Promise<void> {
+    socket.hear({ type: "ai.consent", consent: consent(more) });
+    await pass();
+  }
+
+  test("that lacked consent says how it stands, as soon as one of them says something", async () => {
+    const summary = await refused();
+    expect(why(summary)).toContain("동의가 필요해요");
+    await hears({ mine: "on_demand" });
+    expect(why(summary)).toContain("나는 동의했고, 상대는 아직이에요");
+    await hears({ theirs: "on_demand" });
+    expect(why(summary)).toContain("상대는 동의했어요. 나도 동의하면");
+    await hears({ mine: "on_demand", theirs: "history", agreed: "on_demand" });
+    expect(why(summary)).toContain("이제 AI를 쓸 수 있어요");
+    await hears({});
+    expect(why(summary)).toContain("동의가 필요해요");
+    expect(asked(), "nothing is asked by itself").toHaveLength(1);
+  });
+
+  test("that failed for another reason goes on saying that one", async () => {
+    const summary = await refused();
+    summary.renderRoot.querySelector<HTMLButtonElement>("[role=alert] .link")!.click();
+    await pass();
+    await ends({ kind: "summarize", state: "failed", failure_code: "deadline" });
+    await hears({ mine: "on_demand", theirs: "on_demand", agreed: "on_demand" });
+    expect(why(summary)).toContain("정해진 시간 안에");
+  });
+});
+
 describe("a translation", () => {
   async function translated(): Promise<DoranTranslation> {
     wantTranslation(message(1), "en");
@@ -225,6 +271,19 @@ describe("an answer of the assistant", () => {
     element.renderRoot.querySelector<HTMLButtonElement>(".link")!.click();
     await pass();
     expect(asked()[0]).toMatchObject({ kind: "reply", conversation_id: TALK, message_id: question.id });
+  });
+
+  test("that lacked consent says so until it is there", async () => {
+    const element = await answering();
+    const why = () => element.renderRoot.querySelector("[role=alert]")!.textContent;
+    socket.hear({ type: "ai.job", job: reply({ state: "failed", failure_code: "consent_needed" }) });
+    const consent: Consent = { conversation_id: TALK, mine: "off", theirs: "history", agreed: "off", provider: "vendor", is_outside: true };
+    socket.hear({ type: "ai.consent", consent });
+    await pass();
+    expect(why(), "the assistant is nobody who agrees").toContain("동의가 필요해요");
+    socket.hear({ type: "ai.consent", consent: { ...consent, mine: "on_demand", agreed: "on_demand" } });
+    await pass();
+    expect(why()).toContain("이제 AI를 쓸 수 있어요");
   });
 
   test("is over when something was said after its question", () => {
