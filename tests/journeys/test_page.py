@@ -52,8 +52,9 @@ def test_a_message_is_answered_changed_and_taken_back(chromium: Browser, minji: 
     opens(left, "준호")
     opens(right, "민지")
     menu(left, "몇 시에 볼까?", "답장")
-    box(left).fill("여섯 시")
-    box(left).press("Enter")
+    expect(box(left)).to_be_focused()
+    left.keyboard.type("여섯 시")
+    left.keyboard.press("Enter")
     expect(said(right).last.get_by_role("button")).to_contain_text("몇 시에 볼까?")
 
     box(left).press("ArrowUp")

@@ -52,6 +52,11 @@ export class DoranComposer extends Piece {
     this.until(() => this.#leave());
   }
 
+  /** Into the box, also where a button that cancels stands before it. */
+  override focus(options?: FocusOptions): void {
+    this.renderRoot.querySelector("textarea")?.focus(options);
+  }
+
   override render(): TemplateResult {
     const { words } = this;
     const over = lengthOf(this.text) - LIMIT;
