@@ -161,6 +161,18 @@ def test_one_begins_to_read_where_one_stopped(chromium: Browser, minji: Visitor,
     expect(page.get_by_role("button", name=re.compile("새 메시지 .*개"))).to_have_count(0)
 
 
+def test_the_last_word_stays_in_sight_while_the_box_grows(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
+    minji.says(minji.with_(junho), *(f"{number}번째 말" for number in range(1, 31)))
+    page = minji.window(chromium, size=PHONE)
+    opens(page, "준호")
+    for line in ("하나", "둘", "셋", "넷"):
+        box(page).press_sequentially(line)
+        box(page).press("Shift+Enter")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(word(page, "30번째 말")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="최신 메시지로")).to_have_count(0)
+
+
 def test_words_stay_words(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
     conversation = junho.with_(minji)
     junho.says(

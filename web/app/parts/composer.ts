@@ -389,10 +389,13 @@ function enterSends(): boolean {
   return !matchMedia("(pointer: coarse)").matches || matchMedia("(any-pointer: fine)").matches;
 }
 
-/** As high as its text, up to the style's limit. */
+/** As high as its text, up to the style's limit. What is around it stands still meanwhile, or the conversation would scroll. */
 function grow(box: HTMLTextAreaElement): void {
+  const frame = box.parentElement!;
+  frame.style.setProperty("height", `${frame.getBoundingClientRect().height}px`);
   box.style.setProperty("height", "auto");
   box.style.setProperty("height", `${box.scrollHeight}px`);
+  frame.style.removeProperty("height");
 }
 
 customElements.define("doran-composer", DoranComposer);
