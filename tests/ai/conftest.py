@@ -10,6 +10,7 @@ import pytest
 
 from doran.kernel import clock
 from doran.server.wiring import House
+from tests.ai.kitchen import Kitchen, open_kitchen
 from tests.cast import Mint, Person
 from tests.stage import eventually, staged
 
@@ -28,6 +29,11 @@ async def home(**changes: Any) -> AsyncIterator[House]:
     async with staged(services=("ai",), own_keys=MINT.published, **changes) as house:
         await eventually(lambda: not house.ai.worker._follows_the_dead)  # type: ignore[union-attr]
         yield house
+
+
+@pytest.fixture
+def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
+    return open_kitchen(monkeypatch)
 
 
 def person(house: House, name: str) -> Person:

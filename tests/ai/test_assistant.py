@@ -23,15 +23,10 @@ from doran.contracts.people import ASSISTANT_ID
 from doran.kernel import clock
 from doran.server.wiring import House
 from tests.ai.conftest import MINT
-from tests.ai.kitchen import Kitchen, job, open_kitchen, until
+from tests.ai.kitchen import Kitchen, job, until
 from tests.ai.neighbours import Chat, Place, beside, envelope
 from tests.cast import Person
 from tests.stage import eventually, staged
-
-
-@pytest.fixture
-def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
-    return open_kitchen(monkeypatch)
 
 
 @pytest.fixture

@@ -16,15 +16,10 @@ from doran.ai.models import AiJob
 from doran.contracts.frames import JobResult
 from doran.server.wiring import House
 from tests.ai.conftest import MINT, home
-from tests.ai.kitchen import Kitchen, asked, open_kitchen, stored, until
+from tests.ai.kitchen import Kitchen, asked, stored, until
 from tests.cast import Person
 from tests.stage import eventually
 from tests.wire import HOST, call
-
-
-@pytest.fixture
-def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
-    return open_kitchen(monkeypatch)
 
 
 @pytest.fixture

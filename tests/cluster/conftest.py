@@ -7,15 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers import haproxy
-from tests.servers.databases import MariaDB
+from tests.servers.databases import MariaDB, private_database
 
 
 @pytest.fixture
 def database() -> Iterator[MariaDB]:
     """A MariaDB of our own, running and empty."""
-    if missing := MariaDB.missing() or haproxy.missing():
+    if missing := haproxy.missing():
         pytest.skip(missing)
-    server = MariaDB()
-    server.start()
-    yield server
-    server.remove()
+    with private_database(MariaDB) as server:
+        yield server

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cast import Mint, Person
 from tests.chat.conftest import Play
-from tests.servers.databases import MariaDB, PostgreSQL, Server
+from tests.servers.databases import MariaDB, PostgreSQL, Server, private_database
 from tests.servers.wire import Wire
 from tests.stage import awake, eventually, ground
 from tests.wire import Answer, refuses
@@ -25,13 +25,8 @@ SOON = 30.0
 
 @pytest.fixture(scope="module", params=[MariaDB, PostgreSQL], ids=["mariadb", "postgresql"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    kind: type[Server] = request.param
-    if missing := kind.missing():
-        pytest.skip(missing)
-    server = kind()
-    server.start()
-    yield server
-    server.remove()
+    with private_database(request.param) as server:
+        yield server
 
 
 class Town:

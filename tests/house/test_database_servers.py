@@ -12,7 +12,7 @@ import pytest
 
 from doran.server.exits import EXITS
 from tests.house.running import doran, running
-from tests.servers.databases import MariaDB, PostgreSQL, Server
+from tests.servers.databases import MariaDB, PostgreSQL, Server, private_database
 
 pytestmark = pytest.mark.timeout(240)  # each story starts the command several times
 
@@ -49,16 +49,12 @@ ACCOUNTS = {
 @pytest.fixture(params=[MariaDB, PostgreSQL], ids=["mariadb", "postgresql"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     kind: type[Server] = request.param
-    if missing := kind.missing():
-        pytest.skip(missing)
-    server = kind()
-    server.start()
-    for service in SERVICES:
-        for statement in ACCOUNTS[kind]:  # type: ignore[index]
-            inside = f"doran_{service}" if statement.startswith("ALTER DEFAULT") else ""
-            server.say(statement.format(service=service), **({"database": inside} if inside else {}))
-    yield server
-    server.remove()
+    with private_database(kind) as server:
+        for service in SERVICES:
+            for statement in ACCOUNTS[kind]:  # type: ignore[index]
+                inside = f"doran_{service}" if statement.startswith("ALTER DEFAULT") else ""
+                server.say(statement.format(service=service), **({"database": inside} if inside else {}))
+        yield server
 
 
 def owners(server: Any) -> dict[str, str]:

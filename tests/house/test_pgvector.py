@@ -13,7 +13,7 @@ import pytest
 
 from tests.house.running import doran, running
 from tests.house.test_database_servers import ACCOUNTS
-from tests.servers.databases import PgVector, PostgreSQL
+from tests.servers.databases import PgVector, PostgreSQL, private_database
 
 pytestmark = pytest.mark.timeout(240)  # each story starts the command several times
 
@@ -29,15 +29,11 @@ embedding_model = "toy"
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[PostgreSQL]:
     kind: type[PostgreSQL] = getattr(request, "param", PgVector)
-    if missing := kind.missing():
-        pytest.skip(missing)
-    server = kind()
-    server.start()
-    for statement in ACCOUNTS[PostgreSQL]:
-        inside = "doran_ai" if statement.startswith("ALTER DEFAULT") else "postgres"
-        server.say(statement.format(service="ai"), database=inside)
-    yield server
-    server.remove()
+    with private_database(kind) as server:
+        for statement in ACCOUNTS[PostgreSQL]:
+            inside = "doran_ai" if statement.startswith("ALTER DEFAULT") else "postgres"
+            server.say(statement.format(service="ai"), database=inside)
+        yield server
 
 
 def owner(server: PostgreSQL) -> dict[str, str]:

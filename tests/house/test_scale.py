@@ -28,7 +28,7 @@ from doran.kernel import config
 from doran.server import admin, folder, neighbours
 from tests.house.deployment import DEPLOY, commands_of, composed, image_environment, judged, tool
 from tests.house.running import doran, running
-from tests.servers.databases import MariaDB
+from tests.servers.databases import MariaDB, private_database
 from tests.servers.redis import RedisServer
 
 SCALE = DEPLOY / "scale"
@@ -130,11 +130,7 @@ def test_the_admin_opens_by_one_word_with_a_key_of_its_own(secrets: Path) -> Non
 
 
 def test_the_accounts_can_do_what_they_must_and_no_more(secrets: Path, tmp_path: Path) -> None:
-    if missing := MariaDB.missing():
-        pytest.skip(missing)
-    server = MariaDB()
-    server.start()
-    try:
+    with private_database(MariaDB) as server:
         for statement in (secrets / "mariadb_accounts").read_text().splitlines():
             server.say(statement)
         owners, plain = _addresses(secrets, server, "_owner"), _addresses(secrets, server, "")
@@ -145,8 +141,6 @@ def test_the_accounts_can_do_what_they_must_and_no_more(secrets: Path, tmp_path:
         rights = {row[0] for row in server.say("SHOW GRANTS FOR doran_chat")}
         assert any("GRANT SELECT, INSERT, UPDATE, DELETE ON `doran_chat`" in right for right in rights)
         assert not any("ALL PRIVILEGES" in right or "CREATE" in right for right in rights)
-    finally:
-        server.remove()
 
 
 def _addresses(secrets: Path, server: MariaDB, kind: str) -> dict[str, str]:

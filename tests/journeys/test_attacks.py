@@ -19,7 +19,7 @@ from doran.core import keys
 from doran.server.wiring import House
 from tests import stores
 from tests.cast import Person
-from tests.journeys.town import OPERATOR_TOKEN, PASSWORD, newcomer, town
+from tests.journeys.town import OPERATOR_TOKEN, PASSWORD, arriving, newcomer, town
 from tests.stage import eventually
 from tests.wire import Answer, Closed, Socket, call, refuses
 
@@ -37,19 +37,7 @@ async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
         yield house
 
 
-@pytest.fixture
-async def minji(house: House) -> Person:
-    return await newcomer(house.app, "minji")
-
-
-@pytest.fixture
-async def junho(house: House) -> Person:
-    return await newcomer(house.app, "junho")
-
-
-@pytest.fixture
-async def sora(house: House) -> Person:
-    return await newcomer(house.app, "sora")
+minji, junho, sora = map(arriving, ("minji", "junho", "sora"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import pytest
 import uvicorn
 from argon2 import PasswordHasher
 
@@ -52,6 +53,16 @@ async def newcomer(app: Any, username: str, **headers: str) -> Person:
     assert made.status == 201, made.body
     pair = (await call(app, "POST", "/api/core/tokens/", named, headers=headers)).json
     return Person(app, username, pair["user_id"], pair["access_token"])
+
+
+def arriving(username: str) -> Any:
+    """A fixture: somebody who has just come to the house of the test."""
+
+    @pytest.fixture(name=username)
+    async def arrives(house: House) -> Person:
+        return await newcomer(house.app, username)
+
+    return arrives
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from doran.server.wiring import House
 from tests.cast import Person
-from tests.journeys.town import newcomer, town
+from tests.journeys.town import arriving, town
 
 
 @pytest.fixture
@@ -17,20 +17,7 @@ async def house() -> AsyncIterator[House]:
         yield house
 
 
-@pytest.fixture
-async def minji(house: House) -> Person:
-    return await newcomer(house.app, "minji")
-
-
-@pytest.fixture
-async def junho(house: House) -> Person:
-    return await newcomer(house.app, "junho")
-
-
-@pytest.fixture
-async def sora(house: House) -> Person:
-    """The outsider."""
-    return await newcomer(house.app, "sora")
+minji, junho, sora = map(arriving, ("minji", "junho", "sora"))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from doran.server import beforehand, databases, production
 from doran.server.databases import readings
 from doran.server.exits import EXITS
 from tests.house.running import doran
-from tests.servers.databases import MariaDB, PostgreSQL, Server
+from tests.servers.databases import MariaDB, PostgreSQL, private_database
 
 SAFE = {
     "DORAN_MODE": "production",
@@ -177,18 +177,6 @@ def opened(url: str) -> Iterator[Any]:
         connection.close()
 
 
-@contextmanager
-def begun(kind: type[Server], *options: str) -> Iterator[Server]:
-    if missing := kind.missing():
-        pytest.skip(missing)
-    server = kind(*options)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.remove()
-
-
 def test_sqlite_as_we_open_it_is_durable(tmp_path: Path) -> None:
     with opened(f"sqlite://{tmp_path}/chat.sqlite3") as connection:
         assert readings.undurable(connection) + readings.too_mighty(connection) == []
@@ -199,7 +187,7 @@ def test_sqlite_as_we_open_it_is_durable(tmp_path: Path) -> None:
 
 def test_a_mariadb_that_does_not_flush_and_an_administrator_are_found() -> None:
     unsafe = ("--innodb-flush-log-at-trx-commit=2", "--log-bin=doran", "--sync-binlog=0", "--innodb-doublewrite=OFF")
-    with begun(MariaDB, *unsafe) as server:
+    with private_database(MariaDB, *unsafe) as server:
         for statement in (
             "CREATE DATABASE chat",
             "CREATE USER doran IDENTIFIED BY 'pw'",
@@ -221,7 +209,7 @@ def test_a_mariadb_that_does_not_flush_and_an_administrator_are_found() -> None:
 
 
 def test_a_postgresql_that_does_not_flush_and_an_administrator_are_found() -> None:
-    with begun(PostgreSQL, "-c", "synchronous_commit=off", "-c", "full_page_writes=off") as server:
+    with private_database(PostgreSQL, "-c", "synchronous_commit=off", "-c", "full_page_writes=off") as server:
         server.say("CREATE ROLE doran LOGIN")
         with opened(server.url("postgres")) as connection:
             said = " ".join(readings.undurable(connection))

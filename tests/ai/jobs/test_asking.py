@@ -17,14 +17,9 @@ from doran.ai.money import switch
 from doran.contracts.frames import JobResult
 from doran.server.wiring import House
 from tests.ai.conftest import MINT, person
-from tests.ai.kitchen import REWRITE, Kitchen, asked, job, open_kitchen, until
+from tests.ai.kitchen import REWRITE, Kitchen, asked, job, until
 from tests.cast import Person
 from tests.stage import staged
-
-
-@pytest.fixture
-def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
-    return open_kitchen(monkeypatch)
 
 
 @pytest.fixture

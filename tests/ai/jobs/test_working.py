@@ -28,17 +28,12 @@ from doran.kernel import worker as kernel_worker
 from doran.kernel.telemetry.logs import JsonFormatter
 from doran.server.wiring import House
 from tests.ai.conftest import MINT, person
-from tests.ai.kitchen import REWRITE, Kitchen, asked, open_kitchen, stored, until
+from tests.ai.kitchen import REWRITE, Kitchen, asked, stored, until
 from tests.cast import Person
 from tests.stage import awake, eventually, ground, staged
 
 REPLY = {"kind": "reply", "conversation_id": "c", "message_id": "m"}
 PAST = timedelta(seconds=-1)
-
-
-@pytest.fixture
-def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
-    return open_kitchen(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from tests.ai.neighbours import Chat, Place
 from tests.ai.retrieval.conftest import Model, agreed, allows, does, finds, happens, vector
 from tests.ai.retrieval.test_korean import Query, Set, read
 from tests.cast import Person
-from tests.servers.databases import PgVector
+from tests.servers.databases import PgVector, private_database
 from tests.stage import staged
 
 pytestmark = [pytest.mark.timeout(300)]
@@ -37,12 +37,8 @@ _numbers = count()
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PgVector]:
-    if missing := PgVector.missing():
-        pytest.skip(missing)
-    server = PgVector()
-    server.start()
-    yield server
-    server.remove()
+    with private_database(PgVector) as server:
+        yield server
 
 
 class Database:
