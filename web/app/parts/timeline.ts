@@ -98,7 +98,7 @@ export class DoranTimeline extends Piece {
     const shown = rows(messages, from, to, thread.waiting, this.#after);
     const active = shown.some(({ key }) => key === this.active) ? this.active : shown.findLast(({ kind }) => kind !== "lost")?.key;
     return html`
-      <div class="scroller" @scroll=${this.#scrolled}>
+      <div class="scroller" tabindex="-1" @scroll=${this.#scrolled}>
         <div class="content ${messages.length + thread.waiting.length ? "" : "hollow"}">
           ${this.#top(from, messages.length + thread.waiting.length)}
           <div class="log" role="log" aria-live="off" aria-label=${words.messagesWith(this.name)} @keydown=${this.#key}>
