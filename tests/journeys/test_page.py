@@ -14,6 +14,7 @@ from tests.journeys.windows import PHONE, Visitor, box, menu, opens, said, viola
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 ROWS_AT_MOST = 200
+NO_MOUSE = "const asked = matchMedia; window.matchMedia = (query) => asked(query.replace(/pointer: \\w+/, 'width: 0'))"
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +251,8 @@ def test_everybody_can_use_it(chromium: Browser, minji: Visitor, junho: Visitor,
 def test_the_keyboard_alone_is_enough(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
     junho.says(junho.with_(minji), "안녕")
     page = minji.window(chromium)
+    page.add_init_script(NO_MOUSE)
+    page.reload()
     expect(page.get_by_role("navigation", name="대화").get_by_role("link")).to_have_count(1)
     page.get_by_role("link", name="내 정보와 설정").focus()
     page.keyboard.press("Tab")

@@ -116,10 +116,11 @@ export class DoranApp extends Piece {
     });
   }
 
+  /** Where one writes; but on a phone that would call up the keyboard over what one came to read. */
   #skip(): void {
     const main = this.renderRoot.querySelector("main");
     const chat = main?.querySelector("doran-chat");
-    if (chat && matchMedia("(pointer: fine)").matches) void chat.updateComplete.then(() => chat.enter());
+    if (chat && !matchMedia("(pointer: coarse)").matches) void chat.updateComplete.then(() => chat.enter());
     else main?.focus({ preventScroll: true });
   }
 
