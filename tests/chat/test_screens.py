@@ -11,9 +11,11 @@ import pytest
 from doran.chat.screens import Screens
 from doran.contracts import frames
 from doran.realtime.hub import Delivery, Hub
-from tests.cast import Person
+from tests import stores
+from tests.cast import Mint, Person
 from tests.chat.conftest import Play
 from tests.chat.test_services import of_ai
+from tests.stage import awake, ground
 from tests.wire import Answer, Socket, call, refuses
 
 PATH = "/api/chat/screens/"
@@ -76,6 +78,7 @@ async def test_what_is_for_everybody_reaches_whoever_is_connected_once(
         ({"frame": {"type": "ai.delta", "job_id": "j"}}, "frame"),
         ({"frame": delta(seq="eins")}, "frame.seq"),
         ({"user_ids": []}, "user_ids"),
+        ({"user_ids": None}, "user_ids"),
         ({"user_ids": ["x"] * 11}, "user_ids"),
         ({"loud": True}, "loud"),
     ],
@@ -87,6 +90,7 @@ async def test_only_what_is_known_can_be_shown_and_only_whole(
     body = {"user_ids": [minji.id], "frame": delta(), **change}
     refuses(await tells(play, body), 422, "validation_failed", field)
     await hears_no_delta(screen)
+    assert play.rows("announcement") == []
 
 
 async def test_nobody_but_a_service_that_may_shows_anything(play: Play, minji: Person, junho: Person) -> None:
@@ -134,8 +138,37 @@ async def test_it_is_shown_by_other_processes_as_well() -> None:
     frame = frames.AiDelta("j", "reply", "c", 1, 1, "일곱 시에")
     await asyncio.to_thread(screens.show, ("minji",), frame, "c")
     await asyncio.sleep(0)
-    offer = frames.AiOffer(frames.ShopWindow([], None, None, [], is_off=True))
-    await asyncio.to_thread(screens.show_everybody, offer)
+    await asyncio.to_thread(screens.show_everybody, 2, "the newer")
+    await asyncio.to_thread(screens.show_everybody, 1, "the older, which was overtaken")
     await asyncio.sleep(0)
-    shown = [(("minji",), frames.encode(frame).decode(), "c"), ((), frames.encode(offer).decode(), None)]
+    shown = [(("minji",), frames.encode(frame).decode(), "c"), ((), "the newer", None)]
     assert here.delivered == there.delivered == [Delivery(*one) for one in shown]
+
+
+@pytest.mark.settings(revoked_poll_seconds=0.1)
+async def test_what_everybody_was_told_elsewhere_is_found_where_it_was_not_heard(play: Play, minji: Person) -> None:
+    """As it comes from another process, of which this one hears nothing: by the database alone."""
+    assert (await tells(play, {"user_ids": None, "frame": {"type": "ai.offer", "offer": OFFER}})).status == 204
+    screen = await minji.opens()
+    on_again = frames.encode(frames.AiOffer(frames.ShopWindow([], None, None, [], is_off=False))).decode()
+    stores.say(play.house.config.chat_database, f"UPDATE chat_announcement SET number = 2, frame = '{on_again}'")
+    assert (await screen.hears("ai.offer"))["offer"]["is_off"] is False
+    stores.say(play.house.config.chat_database, "UPDATE chat_announcement SET number = 3")
+    assert (await screen.hears("ai.offer"))["offer"]["is_off"] is False
+    assert await screen.hears_nothing_before_pong() == []
+
+
+async def test_who_comes_later_is_not_told_again() -> None:
+    mint = Mint()
+    async with ground(services=("chat",), revoked_poll_seconds=0.1) as config:
+        async with awake(config, own_keys=mint.published) as house:
+            told = await tells(Play(house, mint), {"user_ids": None, "frame": {"type": "ai.offer", "offer": OFFER}})
+            assert told.status == 204
+        async with awake(config, own_keys=mint.published) as house:
+            play = Play(house, mint)
+            hers, his = [
+                await (await play.person(name, seconds=seconds)).opens()
+                for name, seconds in (("민지", 600), ("준호", 2))
+            ]
+            assert await his.is_closed() == 4401  # so this process has looked around
+            assert await hers.hears_nothing_before_pong() == []

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from doran.chat import conversations, history, listing, members, messages, people, receipts, sight, sync
+from doran.chat import announcing, conversations, history, listing, members, messages, people, receipts, sight, sync
 from doran.chat.conversations import Side
 from doran.chat.members import StateChange
 from doran.chat.people import Asker
@@ -15,7 +15,15 @@ from doran.chat.screens import Shown
 from doran.chat.shop import shop
 from doran.chat.sight import Sight
 from doran.contracts.errors import Problem, invalid
-from doran.contracts.frames import ChangesPage, ConversationView, MessageType, MessageView, ReceiptView, SyncAnswer
+from doran.contracts.frames import (
+    AiOffer,
+    ChangesPage,
+    ConversationView,
+    MessageType,
+    MessageView,
+    ReceiptView,
+    SyncAnswer,
+)
 from doran.kernel.http import Answer, Api, Json, Page, PageQuery, Query, offers, route
 
 SHOWN_AT_FIRST = 20
@@ -75,7 +83,7 @@ class Known(msgspec.Struct, forbid_unknown_fields=True):
 class TellScreens(msgspec.Struct, forbid_unknown_fields=True):
     """A frame for the open screens of these people; with a `conversation_id` also for that conversation's own.
 
-    No `user_ids` at all (null): for everybody who is connected.
+    No `user_ids` at all (null): for everybody who is connected, which only an `ai.offer` is.
     """
 
     user_ids: (
@@ -294,11 +302,13 @@ class Sync(Api):
 class Screens(Api):
     @offers(status=204, scope="screens.tell")
     def post(self, parsed_body: Json[TellScreens]) -> None:
-        """Show a frame on people's open screens. For services only; it is a hint, and nothing of it is kept."""
+        """Show a frame on people's open screens. For services only; it is a hint, and only the last for everybody is kept."""
         if self.service is None:
             raise Problem("insufficient_scope")
         if parsed_body.user_ids is None:
-            return shop().screens.show_everybody(parsed_body.frame)
+            if not isinstance(parsed_body.frame, AiOffer):
+                raise invalid("user_ids", "Only an offer is for everybody.")
+            return announcing.say(parsed_body.frame)
         shop().screens.show(parsed_body.user_ids, parsed_body.frame, parsed_body.conversation_id)
 
 

@@ -214,6 +214,14 @@ class EndedSession(models.Model):
     ended_at = models.DateTimeField(db_index=True)
 
 
+class Announcement(models.Model):
+    """The one row of what everybody was told last. `number` grows with each."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    number = models.BigIntegerField(default=0)
+    frame = models.TextField(default="")
+
+
 class LastCommit(models.Model):
     """How far a writer has got: the number of its last transaction, by which it knows whether that took place."""
 

@@ -1,4 +1,4 @@
-"""What another service shows on people's open screens: passed on at once, here and by hints to other processes, not kept."""
+"""What another service shows on people's open screens: passed on at once, here and by hints to other processes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Shown = frames.AiDelta | frames.AiJob | frames.AiConsent | frames.AiOffer
 """All that a service may show."""
 
 _hints = msgspec.msgpack.Decoder(tuple[tuple[str, ...], str, str | None])
+_announcements = msgspec.msgpack.Decoder(tuple[int, str])
 
 
 class Screens:
@@ -27,21 +28,32 @@ class Screens:
         self._hub = hub
         self._hints = hints
         self._loop = asyncio.get_running_loop()
+        self._announced = 0
         hints.listen(KIND, self._hear)
-        hints.listen(EVERYBODY, lambda body: hub.announce(body.decode()))
+        hints.listen(EVERYBODY, lambda body: self.announce(*_announcements.decode(body)))
 
     def show(self, user_ids: tuple[str, ...], frame: Shown, conversation_id: str | None) -> None:
         """One frame for these people: on the sockets of this conversation, and where everything of theirs is shown."""
         text = frames.encode(frame).decode()
         self._loop.call_soon_threadsafe(self._show, user_ids, text, conversation_id)
 
-    def show_everybody(self, frame: Shown) -> None:
-        """One frame for whoever is connected, where everything of theirs is shown."""
-        self._loop.call_soon_threadsafe(self._announce, frames.encode(frame).decode())
+    def show_everybody(self, number: int, text: str) -> None:
+        """A stored announcement, for whoever is connected, where everything of theirs is shown."""
+        self._loop.call_soon_threadsafe(self._show_everybody, number, text)
 
-    def _announce(self, text: str) -> None:
-        self._hub.announce(text)
-        self._hints.say(EVERYBODY, text.encode())
+    def begin(self, announced: int) -> None:
+        """Whoever connects from here on knows what was announced up to now."""
+        self._announced = announced
+
+    def announce(self, number: int, text: str) -> None:
+        """Show it here, unless it was already, or something newer."""
+        if number > self._announced:
+            self._announced = number
+            self._hub.announce(text)
+
+    def _show_everybody(self, number: int, text: str) -> None:
+        self.announce(number, text)
+        self._hints.say(EVERYBODY, msgspec.msgpack.encode((number, text)))
 
     def _show(self, user_ids: tuple[str, ...], text: str, conversation_id: str | None) -> None:
         self._hub.deliver(Delivery(user_ids, text, conversation_id))

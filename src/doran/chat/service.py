@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
-from doran.chat import counters, opening, receipts, storing
+from doran.chat import announcing, counters, opening, receipts, storing
 from doran.chat.delivery import Delivering, Unheard
 from doran.chat.models import DeadLetter, EndedSession, Inbox, Outbox
 from doran.chat.patience import Patience
@@ -107,6 +107,7 @@ class ChatService:
                 screens=self._screens,
             )
         )
+        self._screens.begin((await self.readers(announcing.last))[0])
         await self.sharing.start(mine.epoch)
         self.gateway = self._gateway(mine.epoch)
         self.writer.start()
@@ -254,6 +255,7 @@ class ChatService:
                 if time.monotonic() - looked >= self._config.revoked_poll_seconds:
                     looked = time.monotonic()
                     await self._hear_of_ended_sessions()
+                    self._screens.announce(*await self.readers(announcing.last))
                 self._close_outdated()
             except Exception:
                 log.exception("the sweep over sockets failed; it is tried again")

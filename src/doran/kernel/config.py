@@ -337,7 +337,12 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
             _whole(65_536, 1_000_000_000),
         ),
         ("send_seconds", "10", "how long one write to a slow socket may take before it is closed", _seconds(0.1, 600)),
-        ("revoked_poll_seconds", "3", "how often open sockets are compared with ended sessions", _seconds(0.1, 5)),
+        (
+            "revoked_poll_seconds",
+            "3",
+            "how often a process looks for ended sessions and announcements that it did not hear of",
+            _seconds(0.1, 5),
+        ),
         (
             "drain_delay_seconds",
             "0",
