@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -185,7 +186,7 @@ async def test_an_answer_grows_in_order_and_can_be_read_at_any_time(
         assert job["result"]["text"] == "".join(pieces)
         await eventually(lambda: [one for one in chat.told if one["frame"]["type"] == "ai.job"][1:])
     deltas = [one["frame"] for one in chat.told if one["frame"]["type"] == "ai.delta"]
-    assert "".join(one["text"] for one in deltas) == "".join(pieces)
+    assert "".join(one["text"] for one in deltas) == "".join(pieces).strip()
     assert [one["seq"] for one in deltas] == list(range(1, len(deltas) + 1))
     assert 1 < len(deltas) <= 8  # twelve pieces in 0.36 s, at most ten frames a second
     assert {one["attempt"] for one in deltas} == {1}
@@ -211,6 +212,35 @@ async def test_of_a_summary_the_words_grow_and_not_its_form(chat: Chat, model: M
 
 def deltas(chat: Chat) -> list[str]:
     return [one["frame"]["text"] for one in chat.told if one["frame"]["type"] == "ai.delta"]
+
+
+MINE = "https://naver.me/abc"
+HOSTILE = (
+    f"보세요 http://evil.example/?q=secret, \x00![](https://evil.example/p) <img src=x> javascript:alert(1) {MINE} 끝"
+)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("rewrite", MINE), ("summarize", "naver.me")])
+async def test_what_grows_is_as_harmless_as_the_answer(chat: Chat, model: ModelServer, kind: str, left: str) -> None:
+    words = json.dumps({"summary": HOSTILE, "cited": []}, ensure_ascii=False) if kind == "summarize" else HOSTILE
+    pieces = [*re.findall(".{1,4}", words, re.DOTALL), "never"]
+    model.answer = lambda asked: Answer(pieces=pieces, drip=0.03, hang=len(pieces) - 1)
+    async with home(model.toml()) as house:
+        minji, junho = person(house, "민지"), person(house, "준호")
+        talk = talking(chat, minji, junho)
+        for who in (minji, junho):
+            await allows(who, talk, "on_demand")
+        summary = {**SUMMARIZE, "conversation_id": talk.id, "options": {"since_seq": 0}}
+        job = await asked(minji, summary if kind == "summarize" else {**REWRITE, "input": f"{MINE} 봐"})
+        await eventually(lambda: "끝" in "".join(deltas(chat)))
+        read = await minji.gets(f"/api/ai/jobs/{job['id']}/")
+    growing = [*accumulate(deltas(chat))]
+    assert len(growing) > 1
+    assert growing[-1] == read["partial"]
+    assert growing[-1].split() == ["보세요", "evil.example,", "(1)", left, "끝"]
+    for moment in growing:
+        rest = moment.replace(left, "")
+        assert not [one for one in ("http", "script", "<img", "](", "secret", "naver", "\x00") if one in rest], moment
 
 
 @pytest.mark.parametrize(("kind", "grows"), [("rewrite", True), ("translate", False)])

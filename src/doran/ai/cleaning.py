@@ -20,9 +20,8 @@ _STRAY_JOINER: Final = re.compile(
 )
 
 _SCHEME: Final = r"(?:[A-Za-z][A-Za-z0-9+.-]{1,20}:/+|javascript:|vbscript:|data:[a-z]+/|www\.)"
-ADDRESS: Final = re.compile(
-    rf"(?<![A-Za-z0-9+.-]){_SCHEME}[^\s<>\"'`|\\^{{}}()\[\]\u3000-\u303f\uac00-\ud7a3]+", re.IGNORECASE
-)
+NOT_IN_ADDRESS: Final = r"\s<>\"'`|\\^{}()\[\]\u3000-\u303f\uac00-\ud7a3"
+ADDRESS: Final = re.compile(rf"(?<![A-Za-z0-9+.-]){_SCHEME}[^{NOT_IN_ADDRESS}]+", re.IGNORECASE)
 _IMAGE: Final = re.compile(
     r"!\[([^\[\]\n]{0,500})\](?:\([^()\n]{0,2000}(?:\([^()\n]{0,500}\)[^()\n]{0,500})?\)|\[[^\[\]\n]{0,200}\])?"
 )
@@ -33,18 +32,18 @@ _DEFINED: Final = re.compile(
     r"^ {0,3}\[[^\[\]\n]{1,200}\]:[ \t]*<?(?:[A-Za-z][A-Za-z0-9+.-]{1,20}:|www\.|/).*$", re.MULTILINE
 )
 _HOST: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:/+)?(?:[^/@]*@)?([\w.-]*)")
-_FETCHING: Final = (
+FETCHING: Final = (
     "a|img|image|picture|source|iframe|frame|embed|object|link|meta|base|script|style|svg|video|audio|track|form|input"
     "|button|area|map"
 )
-_ELEMENT: Final = re.compile(rf"</?(?:{_FETCHING})(?:[\s/][^<>]{{0,4000}})?>", re.IGNORECASE)
+_ELEMENT: Final = re.compile(rf"</?(?:{FETCHING})(?:[\s/][^<>]{{0,4000}})?>", re.IGNORECASE)
 _HALF: Final = re.compile(
-    rf"<(?=\s*/?\s*(?:{_FETCHING})(?:[\s/>]|\Z))|!(?=\[)|(?<=\])\((?=\s*<?(?:[A-Za-z][A-Za-z0-9+.-]{{0,20}}:|//|www\.))",
+    rf"<(?=\s*/?\s*(?:{FETCHING})(?:[\s/>]|\Z))|!(?=\[)|(?<=\])\((?=\s*<?(?:[A-Za-z][A-Za-z0-9+.-]{{0,20}}:|//|www\.))",
     re.IGNORECASE,
 )
 """Where markup begins that has no end we know of."""
 _HEADING: Final = re.compile(r"^ {0,3}#{1,6}[ \t]+", re.MULTILINE)
-_STRONG: Final = re.compile(r"\*\*(?=\S)([^*\n]{1,500})(?<=\S)\*\*")
+STRONG: Final = re.compile(r"\*\*(?=\S)([^*\n]{1,500})(?<=\S)\*\*")
 _MANY_LINES: Final = re.compile(r"\n{3,}")
 
 
@@ -56,7 +55,7 @@ def visible(text: str) -> str:
 def plain(text: str, *, known: Collection[str] = ()) -> str:
     """An answer without markup, images, links, and what nobody sees. Addresses of `known` stay, others lose all but their host."""
     words = _inert(unicodedata.normalize("NFC", visible(text)), known)
-    return _MANY_LINES.sub("\n\n", _STRONG.sub(r"\1", _HEADING.sub("", words))).strip()
+    return _MANY_LINES.sub("\n\n", STRONG.sub(r"\1", _HEADING.sub("", words))).strip()
 
 
 def inert(text: str, *, known: Collection[str] = ()) -> str:

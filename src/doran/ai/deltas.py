@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from doran.ai import screens
+from doran.ai.growing import Clean, Growing
 from doran.ai.jobs import following
 from doran.ai.jobs.work import Work
 from doran.contracts.frames import AiDelta
@@ -16,18 +17,19 @@ EVERY_SECONDS: Final = 0.1
 
 
 class Deltas:
-    """The text of one attempt. What is shown was kept before, so that whoever misses something can read it."""
+    """The text of one attempt, as `clean` leaves it. What is shown was kept before, so that whoever misses something can
+    read it."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, clean: Clean) -> None:
         self._work = work
-        self._kept = ""
+        self._growing = Growing(clean)
         self._new = ""
         self._seq = 0
         self._telling: asyncio.Task[None] | None = None
         self._is_lost = False
 
     def add(self, text: str) -> None:
-        self._new += text.replace("\x00", "")  # no database takes it
+        self._new += text
         if self._telling is None and self._new:
             self._telling = asyncio.ensure_future(self._tell())
 
@@ -35,23 +37,23 @@ class Deltas:
         """Show what is left."""
         while self._telling is not None:
             await asyncio.shield(self._telling)
-        if self._new:
-            await self._keep()
+        await self._keep(self._growing.more(self._new) + self._growing.rest())
 
     async def _tell(self) -> None:
         try:
             while self._new and not self._is_lost:
-                await self._keep()
+                new, self._new = self._new, ""
+                await self._keep(self._growing.more(new))
                 await asyncio.sleep(EVERY_SECONDS)
         finally:
             self._telling = None
 
-    async def _keep(self) -> None:
-        new, self._new = self._new, ""
-        self._kept += new
+    async def _keep(self, new: str) -> None:
+        if not new:
+            return
         self._seq += 1
         frame = self._frame(new)
-        if not await self._work.quickly(partial(self._write, self._kept, self._seq)):
+        if not await self._work.quickly(partial(self._write, self._growing.shown, self._seq)):
             self._is_lost = True  # somebody else goes on, or nobody wants it any more
         else:
             following.news(self._work.job.id)

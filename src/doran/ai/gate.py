@@ -201,7 +201,7 @@ class Gate:
 
     async def _answer(self, passage: Passage, prompt: Prompted, outside: bool) -> Completed:
         hidden = _hidden(passage, prompt.completion)
-        deltas = Deltas(passage.work) if passage.work.kind.is_streamed else None
+        deltas = Deltas(passage.work, prompt.clean) if passage.work.kind.is_streamed else None
         heard = Hearing(passage.masking or Masking(), deltas, prompt.words)
         try:
             async with aclosing(self._chain.complete(hidden, outside=outside, began=passage.enter)) as pieces:

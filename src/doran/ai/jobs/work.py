@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from django.db import connections
 
+from doran.ai import cleaning
+from doran.ai.growing import Clean
 from doran.ai.jobs.claims import Claim
 from doran.ai.kinds import KINDS, Kind, Locale, Options
 from doran.ai.models import AiJob, Prompt
@@ -27,11 +29,12 @@ DEFAULT_LOCALE: Locale = "ko"
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """What is asked of a model, and the prompt it was put with. `words`: in which field of an answer that is JSON its
-    words for the asker stand; without one, all of it is."""
+    words for the asker stand; without one, all of it is. `clean`: what the asker sees of them while they grow."""
 
     completion: Completion
     prompt: Prompt | None = None
     words: str = ""
+    clean: Clean = cleaning.plain
 
 
 @dataclass(frozen=True, slots=True)

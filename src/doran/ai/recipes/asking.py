@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from doran.ai import prompts
+from doran.ai import cleaning, prompts
+from doran.ai.growing import Clean
 from doran.ai.jobs.work import Completed, Prompted, Subject, Work
 from doran.ai.models import Prompt
 from doran.ai.prompts import Filled, fencing
@@ -57,10 +58,10 @@ class Asking:
             raise Trouble("too_long", "the text is longer than the model reads")
         return fencing.fence_text(text)
 
-    async def plain(self, block: Block, about: Subject, **values: str) -> str:
+    async def plain(self, block: Block, about: Subject, *, clean: Clean = cleaning.plain, **values: str) -> str:
         """Words as an answer to the data."""
         filled = prompts.fill(self.prompt, fence=block.mark, **values)
-        return await self.turns(filled, [_data(block, filled)], about)
+        return await self.turns(filled, [_data(block, filled)], about, clean=clean)
 
     async def form(
         self, block: Block, about: Subject, kind: type[T], *, question: str = "", words: str = "", **values: str
@@ -70,10 +71,12 @@ class Asking:
         answer = await self.turns(filled, [_data(block, filled, question)], about, words=words)
         return _understood(answer, kind)
 
-    async def turns(self, filled: Filled, turns: list[Turn], about: Subject, *, words: str = "") -> str:
+    async def turns(
+        self, filled: Filled, turns: list[Turn], about: Subject, *, words: str = "", clean: Clean = cleaning.plain
+    ) -> str:
         """Raises `Trouble("cut_off")` for an answer without its end, and whatever the gate raises."""
-        done = await self.work.complete(Prompted(self._completion(filled, turns), self.prompt, words), about=about)
-        return _whole(done)
+        prompted = Prompted(self._completion(filled, turns), self.prompt, words, clean)
+        return _whole(await self.work.complete(prompted, about=about))
 
     def _completion(self, filled: Filled, turns: list[Turn]) -> Completion:
         schema = json.loads(self.prompt.schema) if self.prompt.schema else None

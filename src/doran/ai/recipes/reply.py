@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import dropwhile, groupby
 from typing import Final
 
 from doran.ai import cleaning, prompts, reading
+from doran.ai.growing import Clean
 from doran.ai.jobs.work import Work
 from doran.ai.prompts import fencing
 from doran.ai.providers import Role, Trouble, Turn
@@ -27,8 +29,9 @@ async def reply(work: Work) -> JobResult:
     if not kept:
         raise Trouble("too_long" if said else "not_found", "there is nothing that can be answered")
     filled = prompts.fill(asking.prompt, name=shop().config.ai_assistant, today=today(work.locale))
-    answer = await asking.turns(filled, _turns(kept), subjects.of_messages(conversation_id, kept))
-    return JobResult(text=_words(answer, kept))
+    clean = _clean(kept)
+    answer = await asking.turns(filled, _turns(kept), subjects.of_messages(conversation_id, kept), clean=clean)
+    return JobResult(text=_words(clean(answer)))
 
 
 def _said(conversation_id: str, user_id: str, asked: str | None) -> list[MessageView]:
@@ -93,10 +96,14 @@ def _is_own(message: MessageView) -> bool:
     return message.sender_id == ASSISTANT_ID
 
 
-def _words(answer: str, said: Sequence[MessageView]) -> str:
+def _clean(said: Sequence[MessageView]) -> Clean:
     """Plain text; addresses only those that who asks has written."""
     known = frozenset[str]().union(*(cleaning.addresses(one.content) for one in said if not _is_own(one)))
-    words = cleaning.shortened(cleaning.plain(answer, known=known), shop().config.content_limit)
+    return partial(cleaning.plain, known=known)
+
+
+def _words(answer: str) -> str:
+    words = cleaning.shortened(answer, shop().config.content_limit)
     if not words:
         raise Trouble("invalid_answer", "there is nothing to see in it")
     return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from doran.ai import cleaning
@@ -20,13 +21,14 @@ async def rewrite(work: Work) -> JobResult:
     options, text = work.options, work.job.input
     assert isinstance(options, RewriteOptions)
     asking = await Asking.of(work, f"rewrite.{options.style}")
-    answer = await asking.plain(asking.fenced_text(text), subjects.own(work))
-    return JobResult(text=_words(answer, text))
+    clean = partial(cleaning.inert, known=cleaning.addresses(text))
+    answer = await asking.plain(asking.fenced_text(text), subjects.own(work), clean=clean)
+    return JobResult(text=_words(clean(answer), text))
 
 
 def _words(answer: str, text: str) -> str:
-    """As it can be sent: no longer than a message may be, with no address that was not in the text."""
-    words = _bare(cleaning.inert(answer, known=cleaning.addresses(text)), text)
+    """As it can be sent: no longer than a message may be."""
+    words = _bare(answer, text)
     if not words or len(words) > shop().config.content_limit:
         raise Trouble("invalid_answer", "this cannot be sent")
     return words
