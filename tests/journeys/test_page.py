@@ -148,6 +148,22 @@ def test_a_long_conversation_stays_light_down_to_its_first_word(
     expect(word(page, "420번째 말")).to_be_in_viewport()
 
 
+def test_the_keyboard_reads_back_to_the_first_word(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
+    minji.says(minji.with_(junho), *(f"{number}번째 말" for number in range(1, 281)))
+    page = minji.window(chromium)
+    opens(page, "준호")
+    expect(word(page, "280번째 말")).to_be_in_viewport()
+    page.keyboard.press("Shift+Tab")
+    beginning = page.get_by_text("여기서 시작돼요")
+    for _ in range(200):
+        page.keyboard.press("PageUp")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        if beginning.count() and page.locator(".scroller").evaluate("one => one.scrollTop") == 0:
+            break
+    expect(word(page, "1번째 말")).to_be_in_viewport()
+    expect(page.locator("doran-timeline article:focus")).to_have_count(1)
+
+
 def test_one_begins_to_read_where_one_stopped(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
     conversation = junho.with_(minji)
     junho.says(conversation, *(f"{number}번째 말" for number in range(1, 81)))

@@ -243,7 +243,7 @@ export class DoranTimeline extends Piece {
     const anchor = this.pinned ? null : this.#anchor();
     const focused = this.#focusedKey;
     super.update(changed);
-    if (focused && this.#focusedKey !== focused) this.#refocus(focused);
+    if (focused && this.#focusedKey !== focused) this.#refocus(focused, anchor?.key ?? "");
     if (this.#place !== "hold") this.#goToPlace();
     else if (this.pinned) this.#toBottom();
     else if (anchor) this.#restore(anchor);
@@ -564,9 +564,10 @@ export class DoranTimeline extends Piece {
     event.preventDefault();
   }
 
-  /** What waited is drawn anew when it is sent: whoever stood on it stays there. */
-  #refocus(key: string): void {
-    this.#rowElement(key)?.querySelector<HTMLElement>("article")?.focus({ preventScroll: true });
+  /** What waited is drawn anew when it is sent: whoever stood on it stays there. From a row that was left far behind one comes to what is in sight. */
+  #refocus(key: string, inSight: string): void {
+    const row = this.#rowElement(key) ?? this.#rowElement(inSight);
+    row?.querySelector<HTMLElement>("article")?.focus({ preventScroll: true });
   }
 
   #focusRow(article: HTMLElement | undefined): void {
