@@ -16,7 +16,7 @@ from doran.kernel.bus.opening import open_bus
 from tests.servers.kafka import TansuServer
 from tests.servers.process import Server, private
 from tests.servers.rabbitmq import RabbitMQServer
-from tests.servers.redis_streams import LastingRedisServer
+from tests.servers.redis import LastingRedisServer
 
 KINDS: dict[str, type[Server] | None] = {
     "memory": None,

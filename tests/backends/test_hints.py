@@ -10,13 +10,14 @@ import pytest
 from doran.realtime.hints import Silence
 from doran.realtime.hints import redis as over_redis
 from doran.realtime.hints.redis import RedisHints
-from tests.servers.redis import RedisServer, private_redis
+from tests.servers.process import private
+from tests.servers.redis import RedisServer
 from tests.stage import eventually
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    with private_redis() as one:
+    with private(RedisServer) as one:
         yield one
 
 

@@ -14,7 +14,8 @@ from doran.kernel.limits import Limiter
 from doran.kernel.limits import redis as shared
 from doran.kernel.limits.memory import MemoryLimiter
 from doran.kernel.limits.redis import Counters, ExactLimiter, LooseLimiter
-from tests.servers.redis import RedisServer, private_redis
+from tests.servers.process import private
+from tests.servers.redis import RedisServer
 
 Make = Callable[..., Limiter]
 HOUR = 3600.0
@@ -22,7 +23,7 @@ HOUR = 3600.0
 
 @pytest.fixture(scope="session")
 def only_redis() -> Iterator[RedisServer]:
-    with private_redis() as server:
+    with private(RedisServer) as server:
         yield server
 
 

@@ -21,7 +21,7 @@ from tests.servers.databases import MariaDB
 from tests.servers.model import Answer, Asked, scripted_model
 from tests.servers.process import private
 from tests.servers.rabbitmq import RabbitMQServer
-from tests.servers.redis import private_redis
+from tests.servers.redis import RedisServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420), pytest.mark.judged]
 
@@ -79,7 +79,7 @@ class Curious:
 
 
 async def test_each_question_is_answered_once_whatever_is_killed_or_frozen(tmp_path: Path, database: MariaDB) -> None:
-    with scripted_model() as model, private_redis() as redis, private(RabbitMQServer) as broker:
+    with scripted_model() as model, private(RedisServer) as redis, private(RabbitMQServer) as broker:
         model.answer = answer
         engines = {"DORAN_REDIS": redis.url, "DORAN_BUS": broker.url, "DORAN_AI_PROVIDERS": model.toml()}
         async with quarter(tmp_path, database, copies=TWO_AIS, **engines) as town:

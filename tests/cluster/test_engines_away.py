@@ -26,8 +26,7 @@ from tests.cluster.quarter import PASSWORD, Quarter, conversation, people, quart
 from tests.cluster.talker import Talker, talking
 from tests.servers.databases import MariaDB
 from tests.servers.process import Server, private
-from tests.servers.redis import RedisServer, private_redis
-from tests.servers.redis_streams import LastingRedisServer
+from tests.servers.redis import LastingRedisServer, RedisServer
 
 AWAY = float(os.environ.get("TEST_AWAY_SECONDS", "6"))
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240 + 4 * AWAY), pytest.mark.judged]
@@ -202,7 +201,7 @@ async def shows(door: NetworkGate, *lines: bytes) -> None:
 
 
 async def test_without_redis_messages_arrive_and_guessing_stays_slow(tmp_path: Path, database: MariaDB) -> None:
-    with private_redis() as redis, private(LastingRedisServer) as bus:
+    with private(RedisServer) as redis, private(LastingRedisServer) as bus:
         async with quarter(tmp_path, database, DORAN_REDIS=redis.url, DORAN_BUS=bus.url) as town:
             street = Street(town, redis)
             await street.moves_in()

@@ -11,7 +11,8 @@ from doran.verify.nemesis import Server
 from tests.cluster.quarter import conversation, people, quarter, stored
 from tests.cluster.talker import Talker, talking
 from tests.servers.databases import MariaDB
-from tests.servers.redis import private_redis
+from tests.servers.process import private
+from tests.servers.redis import RedisServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240), pytest.mark.judged]
 
@@ -24,7 +25,7 @@ async def restart(part: Server) -> None:
 
 
 async def test_a_rolling_restart_fails_no_send(tmp_path: Path, database: MariaDB) -> None:
-    with private_redis() as redis:
+    with private(RedisServer) as redis:
         engines = {"DORAN_REDIS": redis.url, "DORAN_BUS": redis.url}
         await rolls(tmp_path, database, **engines)
 

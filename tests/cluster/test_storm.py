@@ -25,7 +25,7 @@ from tests.cluster.quarter import Quarter, quarter
 from tests.servers.databases import MariaDB
 from tests.servers.process import private
 from tests.servers.rabbitmq import RabbitMQServer
-from tests.servers.redis import RedisServer, private_redis
+from tests.servers.redis import RedisServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420), pytest.mark.judged]
 
@@ -123,7 +123,7 @@ class Storm:
 
 
 async def test_nothing_is_lost_whatever_is_killed_or_frozen(tmp_path: Path, database: MariaDB) -> None:
-    with private_redis() as redis, private(RabbitMQServer) as broker:
+    with private(RedisServer) as redis, private(RabbitMQServer) as broker:
         await rage(tmp_path, database, redis, broker)
 
 

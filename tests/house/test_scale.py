@@ -153,17 +153,17 @@ def _addresses(secrets: Path, server: MariaDB, kind: str) -> dict[str, str]:
     return here
 
 
-def test_redis_asks_for_the_password_that_the_processes_have(secrets: Path, tmp_path: Path) -> None:
+def test_redis_asks_for_the_password_that_the_processes_have(secrets: Path) -> None:
     tool("redis-server")
-    server = RedisServer(str(tmp_path))
-    server.start(str(secrets / "redis_conf"))
+    server = RedisServer(str(secrets / "redis_conf"))
     try:
+        server.start()
         password = re.search(r":(\w+)@", (secrets / "redis").read_text())
         assert password is not None
         assert server.says("PING").startswith("-NOAUTH")
         assert server.says(f"AUTH {password[1]}").startswith("+OK")
     finally:
-        server.stop()
+        server.close()
 
 
 # -- the proxy -------------------------------------------------------------------------------------------

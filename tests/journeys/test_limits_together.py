@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.house.running import Running, running
-from tests.servers.redis import RedisServer, private_redis
+from tests.servers.process import private
+from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
 
@@ -23,7 +24,7 @@ SETTINGS = {
 
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
-    with private_redis() as server:
+    with private(RedisServer) as server:
         yield server
 
 

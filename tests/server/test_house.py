@@ -15,7 +15,8 @@ from doran.kernel.telemetry import health
 from doran.server import wiring
 from doran.server.wiring import House
 from tests.journeys.town import newcomer, town
-from tests.servers.redis import private_redis
+from tests.servers.process import private
+from tests.servers.redis import RedisServer
 from tests.stage import awake, eventually, ground
 from tests.wire import Closed, Socket, call, refuses
 
@@ -97,7 +98,7 @@ async def test_a_house_without_a_front_answers_only_its_operator() -> None:
 
 
 async def test_a_redis_that_is_away_is_shown_and_makes_nobody_unready() -> None:
-    with private_redis() as redis:
+    with private(RedisServer) as redis:
         async with ground(services=("core",), redis=redis.url) as config, awake(config) as house:
             ready = await call(house.app, "GET", "/health/ready")
             assert ready.json["dependencies"]["redis"] == {"ok": True, "needed": False, "detail": ""}

@@ -13,7 +13,8 @@ from tests.ai.conftest import home
 from tests.ai.neighbours import Chat, Place, envelope
 from tests.ai.privacy.conftest import allows, happens
 from tests.cast import Person
-from tests.servers.redis import private_redis
+from tests.servers.process import private
+from tests.servers.redis import RedisServer
 
 
 def message(place: Place, sender: str, recipient: str, number: int = 1) -> events.MessageCreated:
@@ -65,7 +66,7 @@ async def test_what_is_written_to_the_assistant_or_by_it_is_heard(
 
 
 async def test_behind_a_broker_plain_messages_pass_and_hold_no_deletion_up() -> None:
-    with private_redis() as redis:
+    with private(RedisServer) as redis:
         async with home(bus=redis.url) as house:
             talk = Place("talk", ("minji", "junho"))
             gone = events.MessageDeleted("m1", talk.id, "minji", 1, 2, "2026-11-28T00:00:00.000000Z")
