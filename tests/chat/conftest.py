@@ -14,6 +14,7 @@ import pytest
 
 from doran.contracts import events
 from doran.kernel import clock, siblings
+from doran.kernel.config import Config
 from doran.server.wiring import House
 from tests import stores
 from tests.cast import Mint, Person
@@ -117,17 +118,32 @@ def envelope(event: events.Event, *, event_id: str = "") -> events.Envelope:
     )
 
 
+class Deployment:
+    """Chat alone, which may end and begin again on the same database."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.mint = config, Mint()
+
+    @asynccontextmanager
+    async def day(self, *, bus: Any = None, **changes: Any) -> AsyncIterator[Play]:
+        """It runs until the block ends."""
+        async with awake(self.config.replace(**changes), own_keys=self.mint.published, bus=bus) as house:
+            yield Play(house, self.mint)
+
+
 @pytest.fixture
-async def play(request: pytest.FixtureRequest) -> AsyncIterator[Play]:
-    """Chat alone. `@pytest.mark.settings(name=value)` changes settings for one test."""
-    mint = Mint()
+async def deployment(request: pytest.FixtureRequest) -> AsyncIterator[Deployment]:
+    """`@pytest.mark.settings(name=value)` changes settings for one test."""
     marker = request.node.get_closest_marker("settings")
-    changes: dict[str, Any] = dict(marker.kwargs) if marker else {}
-    async with (
-        ground(services=("chat",), **changes) as config,
-        awake(config, own_keys=mint.published) as house,
-    ):
-        yield Play(house, mint)
+    async with ground(services=("chat",), **(marker.kwargs if marker else {})) as config:
+        yield Deployment(config)
+
+
+@pytest.fixture
+async def play(deployment: Deployment) -> AsyncIterator[Play]:
+    """Chat alone, for one day."""
+    async with deployment.day() as play:
+        yield play
 
 
 @pytest.fixture

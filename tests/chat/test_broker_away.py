@@ -12,9 +12,9 @@ import pytest
 from doran.contracts.events import Envelope
 from doran.kernel.bus import Concern, Handler, Said, Unavailable, every
 from doran.kernel.bus.memory import MemoryBus
-from tests.cast import Mint, Person
-from tests.chat.conftest import Play
-from tests.stage import awake, eventually, ground
+from tests.cast import Person
+from tests.chat.conftest import Deployment
+from tests.stage import eventually
 
 
 class Broker:
@@ -73,30 +73,29 @@ def created(told: Iterable[Envelope]) -> Told:
 
 
 @pytest.mark.parametrize("away", ["deaf", "mute"])
-async def test_what_was_acknowledged_while_the_broker_was_away_is_heard_once_and_in_order(away: str) -> None:
-    mint, acknowledged = Mint(), defaultdict(list)
-    async with ground(services=("chat",)) as config:
-        broker = Broker()
-        async with awake(config, own_keys=mint.published, bus=broker) as house:
-            first = Play(house, mint)
-            minji, *others = [await first.person(name) for name in ("민지", "준호", "소라", "하늘")]
-            talks = [await minji.starts(other) for other in others]
-            await talking(minji, talks, acknowledged)
-            broker.away = away
-            await talking(minji, talks, acknowledged)
-            await eventually(lambda: broker.tries_in_vain)
-        waited = len(first.rows("outbox"))
+async def test_what_was_acknowledged_while_the_broker_was_away_is_heard_once_and_in_order(
+    deployment: Deployment, away: str
+) -> None:
+    acknowledged: Told = defaultdict(list)
+    broker = Broker()
+    async with deployment.day(bus=broker) as first:
+        minji, *others = [await first.person(name) for name in ("민지", "준호", "소라", "하늘")]
+        talks = [await minji.starts(other) for other in others]
+        await talking(minji, talks, acknowledged)
+        broker.away = away
+        await talking(minji, talks, acknowledged)
+        await eventually(lambda: broker.tries_in_vain)
+    waited = len(first.rows("outbox"))
 
-        broker = Broker(away=away)  # the process is another one, the broker still away
-        async with awake(config, own_keys=mint.published, bus=broker) as house:
-            second = Play(house, mint)
-            minji = second.again(minji)
-            await talking(minji, talks, acknowledged)
-            assert len(second.rows("outbox")) >= waited + 3 * 15
-            await eventually(lambda: broker.tries_in_vain >= 3)
-            broker.away = ""
-            await talking(minji, talks, acknowledged)
-            await eventually(lambda: second.rows("outbox") == [], seconds=20)
+    broker = Broker(away=away)  # the process is another one, the broker still away
+    async with deployment.day(bus=broker) as second:
+        minji = second.again(minji)
+        await talking(minji, talks, acknowledged)
+        assert len(second.rows("outbox")) >= waited + 3 * 15
+        await eventually(lambda: broker.tries_in_vain >= 3)
+        broker.away = ""
+        await talking(minji, talks, acknowledged)
+        await eventually(lambda: second.rows("outbox") == [], seconds=20)
 
     assert [len(said) for said in acknowledged.values()] == [60, 60, 60]
     assert created([*first.told, *second.told]) == acknowledged

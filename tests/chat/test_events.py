@@ -12,9 +12,9 @@ import pytest
 from doran.contracts import events
 from doran.contracts.errors import Problem
 from doran.kernel import clock, faults
-from tests.cast import Mint, Person
-from tests.chat.conftest import Play, envelope
-from tests.stage import awake, eventually, ground
+from tests.cast import Person
+from tests.chat.conftest import Deployment, Play, envelope
+from tests.stage import eventually
 from tests.wire import refuses
 
 
@@ -250,35 +250,27 @@ async def test_what_cannot_be_understood_waits_and_blocks_only_its_key(
     assert {row["user_id"]: row["display_name"] for row in play.rows("person")}[minji.id] == "나중"
 
 
-async def test_what_was_not_said_before_a_restart_is_said_after_it() -> None:
-    mint = Mint()
-    async with ground(services=("chat",)) as config:
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            minji, junho = await play.person("민지"), await play.person("준호")
-            talk = await minji.starts(junho)
-            await minji.sends(talk, "자니?")
-        assert play.said("message.undelivered") == []
-        async with awake(config.replace(undelivered_seconds=0.05), own_keys=mint.published) as house:
-            play = Play(house, mint)
-            await eventually(lambda: play.said("message.undelivered"))
-            assert [one["up_to_seq"] for one in play.said("message.undelivered")] == [1]
+async def test_what_was_not_said_before_a_restart_is_said_after_it(deployment: Deployment) -> None:
+    async with deployment.day() as play:
+        minji, junho = await play.person("민지"), await play.person("준호")
+        talk = await minji.starts(junho)
+        await minji.sends(talk, "자니?")
+    assert play.said("message.undelivered") == []
+    async with deployment.day(undelivered_seconds=0.05) as play:
+        await eventually(lambda: play.said("message.undelivered"))
+        assert [one["up_to_seq"] for one in play.said("message.undelivered")] == [1]
 
 
-async def test_a_stop_loses_no_event() -> None:
+async def test_a_stop_loses_no_event(deployment: Deployment) -> None:
     """What was still waiting to be said is said by whoever comes next."""
-    mint = Mint()
-    async with ground(services=("chat",)) as config:
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            minji, junho = await play.person("민지"), await play.person("준호")
-            talk = await minji.starts(junho)
-            assert house.chat is not None
-            await asyncio.to_thread(house.chat.relay.stop)
-            await minji.sends(talk, "아직 아무도 모른다")
-            assert play.said("message.created") == []
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            await eventually(lambda: play.said("message.created"))
-            assert [one["content"] for one in play.said("message.created")] == ["아직 아무도 모른다"]
-            await eventually(lambda: play.rows("outbox") == [])
+    async with deployment.day() as play:
+        minji, junho = await play.person("민지"), await play.person("준호")
+        talk = await minji.starts(junho)
+        assert play.house.chat is not None
+        await asyncio.to_thread(play.house.chat.relay.stop)
+        await minji.sends(talk, "아직 아무도 모른다")
+        assert play.said("message.created") == []
+    async with deployment.day() as play:
+        await eventually(lambda: play.said("message.created"))
+        assert [one["content"] for one in play.said("message.created")] == ["아직 아무도 모른다"]
+        await eventually(lambda: play.rows("outbox") == [])

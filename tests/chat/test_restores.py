@@ -17,34 +17,33 @@ from doran.kernel.config import Config
 from doran.server import restoring
 from doran.server.exits import Refused
 from tests import stores
-from tests.cast import Mint, Person
-from tests.chat.conftest import Play
+from tests.cast import Person
+from tests.chat.conftest import Deployment, Play
 from tests.chat.device import Device, all_pages, fresh
-from tests.stage import awake, eventually, ground
+from tests.stage import eventually, ground
 from tests.wire import refuses
 
 RESERVE = 7
 
 
-class Town:
-    """A deployment that lives through several timelines, and the people who use it."""
+class Town(Deployment):
+    """Lives through several timelines, with the people who use it."""
 
-    def __init__(self, config: Config, mint: Mint) -> None:
-        self.config, self.mint = config, mint
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
         self.data = Path(config.data)
         self.people: dict[str, Person] = {}
         self.play: Play
         self.kept: dict[str, stores.Copy] = {}
 
     @asynccontextmanager
-    async def day(self) -> AsyncIterator[Play]:
-        """Doran runs until the block ends. People keep their ids and devices."""
-        async with awake(self.config, own_keys=self.mint.published) as house:
-            self.play = Play(house, self.mint)
+    async def day(self, **more: Any) -> AsyncIterator[Play]:
+        """People keep their ids and devices."""
+        async with super().day(**more) as self.play:
             for name in ("minji", "junho", "sora"):
                 if name not in self.people:
                     self.people[name] = await self.play.person(name)
-                self.people[name].app = house.app
+                self.people[name].app = self.play.app
             yield self.play
 
     def copies(self, name: str) -> None:
@@ -58,9 +57,8 @@ class Town:
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    async with ground(services=("chat",)) as config:
-        yield Town(config, Mint())
+def town(deployment: Deployment) -> Town:
+    return Town(deployment.config)
 
 
 @pytest.fixture
@@ -436,7 +434,7 @@ def test_through_any_restores_nothing_is_issued_twice_and_all_agree(
 
 async def lived(life: list[tuple[list[tuple[str, str, int]], str]], last: list[tuple[str, str, int]]) -> None:
     async with ground(services=("chat",)) as config:
-        town, chronicle = Town(config, Mint()), Chronicle()
+        town, chronicle = Town(config), Chronicle()
         async with town.day():
             talk = await town.people["minji"].starts(town.people["junho"])
             town.copies("first")

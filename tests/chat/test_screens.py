@@ -12,10 +12,9 @@ from doran.chat.screens import Screens
 from doran.contracts import frames
 from doran.realtime.hub import Delivery, Hub
 from tests import stores
-from tests.cast import Mint, Person
-from tests.chat.conftest import Play
+from tests.cast import Person
+from tests.chat.conftest import Deployment, Play
 from tests.chat.test_services import of_ai
-from tests.stage import awake, ground
 from tests.wire import Answer, Socket, call, refuses
 
 PATH = "/api/chat/screens/"
@@ -158,17 +157,14 @@ async def test_what_everybody_was_told_elsewhere_is_found_where_it_was_not_heard
     assert await screen.hears_nothing_before_pong() == []
 
 
-async def test_who_comes_later_is_not_told_again() -> None:
-    mint = Mint()
-    async with ground(services=("chat",), revoked_poll_seconds=0.1) as config:
-        async with awake(config, own_keys=mint.published) as house:
-            told = await tells(Play(house, mint), {"user_ids": None, "frame": {"type": "ai.offer", "offer": OFFER}})
-            assert told.status == 204
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            hers, his = [
-                await (await play.person(name, seconds=seconds)).opens()
-                for name, seconds in (("민지", 600), ("준호", 2))
-            ]
-            assert await his.is_closed() == 4401  # so this process has looked around
-            assert await hers.hears_nothing_before_pong() == []
+@pytest.mark.settings(revoked_poll_seconds=0.1)
+async def test_who_comes_later_is_not_told_again(deployment: Deployment) -> None:
+    async with deployment.day() as play:
+        told = await tells(play, {"user_ids": None, "frame": {"type": "ai.offer", "offer": OFFER}})
+        assert told.status == 204
+    async with deployment.day() as play:
+        hers, his = [
+            await (await play.person(name, seconds=seconds)).opens() for name, seconds in (("민지", 600), ("준호", 2))
+        ]
+        assert await his.is_closed() == 4401  # so this process has looked around
+        assert await hers.hears_nothing_before_pong() == []

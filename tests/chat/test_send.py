@@ -10,9 +10,9 @@ import pytest
 
 from doran.contracts import events
 from doran.kernel import clock
-from tests.cast import Mint, Person
-from tests.chat.conftest import Play
-from tests.stage import awake, eventually, ground
+from tests.cast import Person
+from tests.chat.conftest import Deployment, Play
+from tests.stage import eventually
 from tests.wire import refuses
 
 
@@ -179,21 +179,17 @@ async def test_a_repetition_is_answered_also_when_nothing_new_could_be_sent(
     refuses(await minji.tries_to_send(talk, "다른", client_message_id="m-1"), 409, "idempotency_conflict")
 
 
-async def test_the_same_id_is_the_same_message_after_a_restart() -> None:
-    mint = Mint()
-    async with ground(services=("chat",)) as config:
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            minji, junho = await play.person("민지"), await play.person("준호")
-            talk = await minji.starts(junho)
-            sent = await minji.sends(talk, "처음", client_message_id="m-1")
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            minji = play.again(minji)
-            again = await minji.tries_to_send(talk, "처음", client_message_id="m-1")
-            assert (again.status, again.json) == (200, sent)
-            refuses(await minji.tries_to_send(talk, "다른", client_message_id="m-1"), 409, "idempotency_conflict")
-            assert (await minji.sends(talk, "다음"))["seq"] == 2
+async def test_the_same_id_is_the_same_message_after_a_restart(deployment: Deployment) -> None:
+    async with deployment.day() as play:
+        minji, junho = await play.person("민지"), await play.person("준호")
+        talk = await minji.starts(junho)
+        sent = await minji.sends(talk, "처음", client_message_id="m-1")
+    async with deployment.day() as play:
+        minji = play.again(minji)
+        again = await minji.tries_to_send(talk, "처음", client_message_id="m-1")
+        assert (again.status, again.json) == (200, sent)
+        refuses(await minji.tries_to_send(talk, "다른", client_message_id="m-1"), 409, "idempotency_conflict")
+        assert (await minji.sends(talk, "다음"))["seq"] == 2
 
 
 async def test_two_names_for_one_id_must_not_disagree(play: Play, minji: Person, talk: str) -> None:

@@ -13,8 +13,8 @@ from doran.chat import opening, service
 from doran.contracts import events
 from doran.kernel import clock
 from tests.cast import Mint, Person
-from tests.chat.conftest import Play
-from tests.stage import awake, eventually, ground
+from tests.chat.conftest import Deployment, Play
+from tests.stage import eventually
 from tests.wire import Closed, Socket, refuses
 
 
@@ -362,17 +362,14 @@ async def test_all_sessions_of_a_person_may_be_revoked(play: Play, minji: Person
     await his.hears_nothing_before_pong()
 
 
-async def test_a_restart_does_not_let_a_revoked_session_back_in() -> None:
-    mint = Mint()
-    async with ground(services=("chat",)) as config:
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            minji = await play.person("민지", session_id="lost")
-            await revoked(play, minji, "lost")
-        async with awake(config, own_keys=mint.published) as house:
-            minji.app = house.app
-            assert await (await minji.connects()).is_closed() == 4401
-            refuses(await minji.asks("GET", "/api/chat/users/me/conversations/"), 401, "not_authenticated")
+async def test_a_restart_does_not_let_a_revoked_session_back_in(deployment: Deployment) -> None:
+    async with deployment.day() as play:
+        minji = await play.person("민지", session_id="lost")
+        await revoked(play, minji, "lost")
+    async with deployment.day() as play:
+        minji.app = play.app
+        assert await (await minji.connects()).is_closed() == 4401
+        refuses(await minji.asks("GET", "/api/chat/users/me/conversations/"), 401, "not_authenticated")
 
 
 # -- how they end --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from doran.chat import sync
 from tests import stores
 from tests.cast import Mint, Person
-from tests.chat.conftest import Play
+from tests.chat.conftest import Deployment, Play
 from tests.chat.device import Device, fresh
 from tests.stage import awake, eventually, ground
 from tests.wire import refuses
@@ -154,22 +154,19 @@ async def test_a_conversation_ahead_of_this_store_is_reset_alone(
     assert (answer["reset"], found[talk]["reset"], found[other]["reset"]) == (False, True, False)
 
 
-async def test_a_store_that_was_replaced_resets_its_devices() -> None:
-    mint = Mint()
-    async with ground(services=("chat",)) as config:
-        async with awake(config, own_keys=mint.published) as house:
-            play = Play(house, mint)
-            minji, junho = await play.person("민지"), await play.person("준호")
-            talk = await minji.starts(junho)
-            await minji.sends(talk, "하나")
-            device = Device(minji)
-            await device.catches_up()
-        stores.say(config.chat_database, "UPDATE chat_store SET epoch = 'restored'")
-        async with awake(config, own_keys=mint.published) as house:
-            minji.app = house.app
-            assert (await (await minji.connects()).hears("ready"))["epoch"] == "restored"
-            answer = await minji.syncs(epoch=device.epoch, known=device.known, state_since=device.state_since)
-            assert (answer["reset"], answer["epoch"]) == (True, "restored")
+async def test_a_store_that_was_replaced_resets_its_devices(deployment: Deployment) -> None:
+    async with deployment.day() as play:
+        minji, junho = await play.person("민지"), await play.person("준호")
+        talk = await minji.starts(junho)
+        await minji.sends(talk, "하나")
+        device = Device(minji)
+        await device.catches_up()
+    stores.say(deployment.config.chat_database, "UPDATE chat_store SET epoch = 'restored'")
+    async with deployment.day() as play:
+        minji.app = play.app
+        assert (await (await minji.connects()).hears("ready"))["epoch"] == "restored"
+        answer = await minji.syncs(epoch=device.epoch, known=device.known, state_since=device.state_since)
+        assert (answer["reset"], answer["epoch"]) == (True, "restored")
 
 
 async def test_more_conversations_than_fit_come_in_rounds_that_end(
