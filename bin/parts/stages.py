@@ -49,12 +49,20 @@ STORED = ("kernel", "core", "chat", "ai", "webhooks")
 
 
 def on_engine(engine: str, *parts: str) -> tuple[str, ...]:
-    """All that is about what is stored, or these parts of it, on another engine than SQLite."""
+    """All that stores something, or these parts of it, on another engine than SQLite."""
     stories = (f"tests/{one}" for one in parts or STORED)
     return (
         "env",
         f"DORAN_TEST_DATABASE={engine}",
-        *pytest("-n", "2", "-m", "not broker", *stories, "--ignore=tests/ai/providers"),
+        *pytest(
+            "-n",
+            "2",
+            "-m",
+            "not broker and not stateless",
+            *stories,
+            "--ignore=tests/ai/providers",
+            "--ignore=tests/ai/retrieval/test_pgvector.py",
+        ),
     )
 
 

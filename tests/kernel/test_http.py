@@ -36,6 +36,8 @@ from doran.kernel.http import (
 from doran.kernel.http.docs import render
 from doran.kernel.http.openapi import document, operations
 
+pytestmark = pytest.mark.stateless
+
 __all__ = ["handler400", "handler403", "handler404", "handler500"]
 
 JSON = "application/json"

@@ -9,6 +9,8 @@ import pytest
 
 from doran.kernel.lanes import LANES, lane
 
+pytestmark = pytest.mark.stateless
+
 
 @pytest.mark.parametrize(
     ("key", "where"), [("minji-junho", 4), ("민지-준호", 2), ("0193aa00-0000-7000-8000-000000000001", 7), ("", 0)]

@@ -9,6 +9,8 @@ import pytest
 from doran.contracts.errors import Problem
 from doran.kernel.limits.memory import MemoryLimiter
 
+pytestmark = pytest.mark.stateless
+
 
 class Ticks:
     """A clock that moves when a story says so."""

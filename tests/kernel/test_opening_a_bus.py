@@ -11,6 +11,8 @@ from doran.kernel.bus.memory import MemoryBus
 from doran.kernel.bus.opening import open_bus
 from doran.kernel.config import BadSetting
 
+pytestmark = pytest.mark.stateless
+
 GOOD = (
     "amqp://guest:guest@127.0.0.1/",
     "amqps://127.0.0.1:5671/vhost?prefix=shop&heartbeat=10",

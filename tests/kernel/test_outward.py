@@ -16,6 +16,8 @@ from doran.kernel.config import BadSetting
 from doran.kernel.outward import Failed, NotAllowed, Outward, Rules, calling, rules, target
 from tests.receiver import Authority, Receiver, Reply, receiving
 
+pytestmark = pytest.mark.stateless
+
 STRICT = Rules(ports=frozenset({443, 8443}))
 HERE = Rules(ports=frozenset({443}), loopback=True)
 PUBLIC = "93.184.216.34"

@@ -20,6 +20,8 @@ from doran.kernel.siblings.tokens import MARGIN_SECONDS, REFUSED_SECONDS, Tokens
 from tests.kernel.issuers import MINJI, OURS, THEIRS, Issuer, hs256
 from tests.neighbour import Neighbour, Says, next_door
 
+pytestmark = pytest.mark.stateless
+
 MAY = "users.read"
 
 

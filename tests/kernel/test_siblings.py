@@ -14,6 +14,8 @@ from doran.kernel import config, siblings, telemetry
 from doran.kernel.siblings import Question
 from tests.neighbour import Neighbour, Says, next_door
 
+pytestmark = pytest.mark.stateless
+
 MINJI = "/api/core/users/minji/"
 
 

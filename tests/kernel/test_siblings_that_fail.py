@@ -17,6 +17,8 @@ from doran.kernel.siblings.budget import RetryBudget
 from doran.kernel.telemetry.metrics import REGISTRY
 from tests.neighbour import Neighbour, Says, next_door
 
+pytestmark = pytest.mark.stateless
+
 MINJI = "/api/core/users/minji/"
 BROKEN = Says(500, b"{}")
 PATIENCE = 30.0

@@ -19,6 +19,8 @@ from doran.contracts import frames
 from doran.kernel import config, telemetry
 from doran.kernel.telemetry import answers, health, logs, metrics, providers
 
+pytestmark = pytest.mark.stateless
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 # -- the trace --------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from doran.contracts.events import BadEvent
 from doran.kernel.bus import wire
 from tests.kernel.shop import envelope, sent
 
+pytestmark = pytest.mark.stateless
+
 SAID = envelope(sent(1))
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from doran.ai.retrieval import grams, josa
 
+pytestmark = pytest.mark.stateless
+
 
 def common(one: str, other: str) -> set[str]:
     return {token for token, _ in grams.tokens(one)} & {token for token, _ in grams.tokens(other)}

@@ -17,7 +17,7 @@ from doran.ai.retrieval.ranking import Found
 
 HERE = Path(__file__).parent
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.stateless]
 
 
 class Query(NamedTuple):

@@ -13,6 +13,8 @@ from doran.ai.translation.engine import Engine, Translated, Wish
 from doran.ai.translation.opening import open_engine
 from tests.servers.translators import KEY, Translators
 
+pytestmark = pytest.mark.stateless
+
 ALL = ["deepl", "papago", "google", "google v3", "libre"]
 
 

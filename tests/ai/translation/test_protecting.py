@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from doran.ai.translation.protecting import Lost, protect
 
+pytestmark = pytest.mark.stateless
+
 KEPT = {
     "https://naver.me/abc?x=1 봐": ["https://naver.me/abc?x=1"],
     "@junho.kim 어디야?": ["@junho.kim"],
