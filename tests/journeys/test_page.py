@@ -14,6 +14,7 @@ from tests.journeys.windows import PHONE, Visitor, box, menu, opens, said, viola
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 ROWS_AT_MOST = 200
+COLOUR = "one => getComputedStyle(one).backgroundColor"
 NO_MOUSE = "const asked = matchMedia; window.matchMedia = (query) => asked(query.replace(/pointer: \\w+/, 'width: 0'))"
 
 
@@ -262,6 +263,19 @@ def test_everybody_can_use_it(chromium: Browser, minji: Visitor, junho: Visitor,
     expect(page.get_by_text("이 기기")).to_be_visible()
     found += violations(page, "me")
     assert found == []
+
+
+def test_what_is_chosen_shows_without_colours(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
+    junho.says(junho.with_(minji), "안녕")
+    page = minji.window(chromium, forced_colors="active")
+    junho.window(chromium)
+    opens(page, "준호")
+    expect(page.locator("doran-list li.chosen")).to_have_css("outline-style", "solid")
+    here, ground = page.locator("doran-list .here"), page.locator("doran-list li.chosen")
+    expect(here).to_be_visible()
+    assert here.evaluate(COLOUR) not in (ground.evaluate(COLOUR), page.locator("body").evaluate(COLOUR))
+    page.get_by_role("link", name="내 정보와 설정").click()
+    expect(page.get_by_role("radio", name="한국어").locator("+ span")).to_have_css("outline-style", "solid")
 
 
 def test_the_keyboard_alone_is_enough(chromium: Browser, minji: Visitor, junho: Visitor) -> None:

@@ -57,6 +57,13 @@ export class DoranAvatar extends Piece {
         background: var(--present);
         border: 2.5px solid var(--ring, var(--surface));
       }
+      @media (forced-colors: active) {
+        .here {
+          forced-color-adjust: none;
+          background: CanvasText;
+          border-color: Canvas;
+        }
+      }
       .c0 { background: #cfe3d6; }
       .c1 { background: #f1dcc5; }
       .c2 { background: #d5dcef; }

@@ -328,6 +328,12 @@ export class DoranList extends Piece {
         background: var(--chosen);
         --ring: var(--chosen);
       }
+      @media (forced-colors: active) {
+        li.chosen {
+          outline: 2px solid Highlight;
+          outline-offset: -2px;
+        }
+      }
       li a {
         display: grid;
         grid-template-columns: auto minmax(0, 1fr) auto;

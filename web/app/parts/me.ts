@@ -286,6 +286,12 @@ export class DoranMe extends Piece {
       .choice input:focus-visible + span {
         outline: 2px solid var(--focus);
       }
+      @media (forced-colors: active) {
+        .choice input:checked + span {
+          outline: 2px solid Highlight;
+          outline-offset: -2px;
+        }
+      }
       .out {
         justify-self: start;
       }
