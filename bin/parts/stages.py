@@ -7,11 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+BEGAN = time.monotonic()
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -19,17 +23,20 @@ from tests.servers.databases import MariaDB, PgVector, PostgreSQL  # noqa: E402 
 
 PYTHON = sys.executable
 TOOLS = Path(sys.executable).parent
+SHARED = "3"  # processes that share the tests of a stage; one more than the cores of CI, because tests also wait
 UNSTEADY = ROOT / ".pytest_cache" / "unsteady"  # the tests that passed only when they were tried again
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`quick` ones are bin/check. `needs` answers with what is missing on this machine, or nothing."""
+    """`quick` ones are bin/check. `needs` answers with what is missing on this machine, or nothing. One that mostly waits
+    runs at the same time as the one it is `beside`, and shows what it said when that is over."""
 
     name: str
     commands: tuple[Sequence[str], ...]
     quick: bool = False
     needs: Callable[[], str] = lambda: ""
+    beside: str = ""
 
 
 def chromium() -> str:
@@ -76,14 +83,14 @@ STAGES = (
     Stage("page: check", (npm("run", "check"), npm("run", "lint"))),
     Stage("page: tests", (npm("run", "test"),)),
     Stage("page: build", (npm("run", "build"),)),
-    *(Stage(f"{service} alone", (("env", f"DORAN_SERVICES={service}", *pytest(f"tests/{service}", "-n", "2")),)) for service in ("core", "chat", "ai")),
-    Stage("tests", (pytest("-n", "2", "-m", "not browser and not crash and not broker and not cluster", *(f"--ignore=tests/{one}" for one in ("core", "chat", "ai"))),)),
+    *(Stage(f"{service} alone", (("env", f"DORAN_SERVICES={service}", *pytest(f"tests/{service}", "-n", SHARED)),)) for service in ("core", "chat", "ai")),
+    Stage("tests", (pytest("-n", SHARED, "-m", "not browser and not crash and not broker and not cluster", *(f"--ignore=tests/{one}" for one in ("core", "chat", "ai"))),)),
     Stage("on MariaDB", (on_engine("mysql"),), needs=MariaDB.missing),
     Stage("on PostgreSQL", (on_engine("postgresql"),), needs=PostgreSQL.missing),
     Stage("on pgvector", (on_engine("pgvector", "ai/retrieval", "ai/privacy"),), needs=PgVector.missing),
-    Stage("on brokers", (pytest("-n", "2", "--dist", "loadgroup", "-m", "broker"),)),
     Stage("services apart", (pytest("-m", "cluster", "tests/cluster"),)),
-    Stage("crash tests", (pytest("-m", "crash and not browser"),)),
+    Stage("on brokers", (pytest("-n", "2", "--dist", "loadgroup", "-m", "broker"),), beside="services apart"),
+    Stage("crash tests", (pytest("-m", "crash and not browser"),), beside="services apart"),
     Stage("browser journeys", (pytest("-m", "browser"),), needs=chromium),
     Stage("documentation", ((str(TOOLS / "zensical"), "build", "--clean", "--strict"),)),
     Stage("measurement, a taste", ((PYTHON, "-m", "bench", "--smoke"),)),
@@ -95,7 +102,7 @@ def main() -> int:
     os.chdir(ROOT)
     os.environ["NO_COLOR"] = "1"
     UNSTEADY.unlink(missing_ok=True)
-    return _report([_run(stage, wanted.everything) for stage in _chosen(wanted)])
+    return _report(list(_run_all(_chosen(wanted), wanted.everything)))
 
 
 def _arguments() -> argparse.Namespace:
@@ -117,13 +124,36 @@ def _chosen(wanted: argparse.Namespace) -> list[Stage]:
     return chosen
 
 
-def _run(stage: Stage, everything: bool) -> tuple[str, str, float]:
+Result = tuple[str, str, float]
+
+
+def _run_all(stages: list[Stage], everything: bool) -> Iterator[Result]:
+    names = {stage.name for stage in stages}
+    for stage in stages:
+        if stage.beside not in names:
+            beside = [one for one in stages if one.beside == stage.name]
+            with ThreadPoolExecutor(1) as aside:
+                running = [aside.submit(_run_silently, one, everything) for one in beside]
+                yield _run(stage, everything, sys.stdout)
+                for result, said in (one.result() for one in running):
+                    print(said, flush=True)
+                    yield result
+
+
+def _run_silently(stage: Stage, everything: bool) -> tuple[Result, str]:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        result = _run(stage, everything, said)
+        said.seek(0)
+        return result, said.read()
+
+
+def _run(stage: Stage, everything: bool, out: IO[str]) -> Result:
     began = time.monotonic()
     if missing := stage.needs():
-        print(f"\n== {stage.name}: {missing}", flush=True)
+        print(f"\n== {stage.name}: {missing}", file=out, flush=True)
         return stage.name, "FAILED: " + missing if everything else "SKIPPED: " + missing, 0.0
-    print(f"\n== {stage.name}", flush=True)
-    failed = any(_fails(_strictly(command) if everything else command) for command in stage.commands)
+    print(f"\n== {stage.name}", file=out, flush=True)
+    failed = any(_fails(_strictly(command) if everything else command, out) for command in stage.commands)
     return stage.name, "FAILED" if failed else "passed", time.monotonic() - began
 
 
@@ -131,15 +161,18 @@ def _strictly(command: Sequence[str]) -> Sequence[str]:
     return (*command, "--no-skips", "--reruns=1", f"--unsteady={UNSTEADY}") if "pytest" in command else command
 
 
-def _fails(command: Sequence[str]) -> bool:
-    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode != 0
+def _fails(command: Sequence[str], out: IO[str]) -> bool:
+    ended = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False
+    )
+    return ended.returncode != 0
 
 
-def _report(results: list[tuple[str, str, float]]) -> int:
+def _report(results: list[Result]) -> int:
     print("\n== results")
     for name, outcome, seconds in results:
         print(f"{name:<24} {seconds:7.1f} s  {outcome}")
-    print(f"{'all':<24} {sum(seconds for *_, seconds in results):7.1f} s")
+    print(f"{'all':<24} {time.monotonic() - BEGAN:7.1f} s")
     print("Backends: SQLite, memory bus, memory fan-out and presence are part of Doran and were used;")
     others = {"Chromium": chromium()} | {one.__name__: one.missing() for one in (MariaDB, PostgreSQL, PgVector)}
     print("; ".join(f"{name}: {missing or 'used'}" for name, missing in others.items()) + ".")

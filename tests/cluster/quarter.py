@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from doran.kernel.siblings import fingerprint
-from doran.verify.cli import free_port
 from doran.verify.client import Lost, NetworkGate, Unreachable
 from doran.verify.nemesis import Server
 from tests.house.running import ROOT
 from tests.servers.databases import MariaDB
 from tests.servers.haproxy import haproxy
+from tests.servers.ports import free_port
 
 SERVICES = ("core", "chat", "ai")
 COPIES = {"core_1": "core", "chat_1": "chat", "chat_2": "chat", "ai_1": "ai"}

@@ -21,10 +21,10 @@ import pytest
 
 from doran.contracts.people import ASSISTANT_ID
 from doran.kernel.faults import FAULT_POINTS
-from doran.verify.cli import free_port
 from doran.verify.nemesis import Server
 from tests.house.running import environment
 from tests.servers.model import Answer, ModelServer, scripted_model
+from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(int(os.environ.get("ANSWERS_SECONDS", "300"))), pytest.mark.judged]
 

@@ -18,7 +18,6 @@ from uuid import UUID
 import msgspec
 
 from doran.verify import report
-from doran.verify.cli import free_port
 from doran.verify.client import NetworkGate
 from doran.verify.history import Heard, Recorder, in_order
 from doran.verify.judge import Verdict, judge
@@ -28,6 +27,7 @@ from doran.verify.side import keep, search
 from doran.verify.stream import heard
 from tests.house.running import environment
 from tests.receiver import Receiver, receiving
+from tests.servers.ports import free_port
 
 STORES = ("core", "chat", "ai")
 

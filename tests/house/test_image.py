@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.deployment import image_environment, image_words
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
 
@@ -34,8 +34,7 @@ class Container:
     def __init__(self, folder: Path, installed: Path) -> None:
         self.data = folder / "data"
         self.log = folder / "said.log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
+        port = str(free_port())
         theirs = {"PATH": "/nowhere", "DORAN_DATA": str(self.data), "DORAN_PORT": port, "PYTHONPATH": str(installed)}
         self.environment = {**image_environment(), **theirs, "DORAN_PUBLIC_URL": "https://chat.example.test"}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from doran.verify.cli import free_port
 from tests.house.running import ROOT, Running, doran, environment, running
 from tests.house.test_examples import NODE
 from tests.house.test_webhooks_command import HERE, MINJI, registered
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
 

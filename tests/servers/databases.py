@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pytest
+
+from tests.servers.ports import free_port
 
 PATIENCE = 30.0
 _UNTIL_WE_END = 'cat; kill -9 "$0"; rm -rf "$1"'
@@ -40,7 +41,7 @@ class Server:
 
     def __init__(self, *options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"doran-{self.kind}-", dir=_memory()))
-        self.port = _free_port()
+        self.port = free_port()
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         atexit.register(self.remove)
@@ -312,12 +313,6 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _memory() -> str | None:

@@ -16,6 +16,8 @@ from typing import ClassVar, TypeVar
 
 import pytest
 
+from tests.servers.ports import free_port
+
 READY_SECONDS = 180.0  # a broker that was killed and starts on a busy machine
 
 
@@ -113,8 +115,3 @@ def private(kind: type[Any_]) -> Iterator[Any_]:
         yield server
     finally:
         server.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

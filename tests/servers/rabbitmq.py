@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.servers.process import Server, free_port
+from tests.servers.ports import free_port
+from tests.servers.process import Server
 
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's one on the path insists on a user of its own
 

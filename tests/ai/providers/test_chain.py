@@ -17,7 +17,7 @@ from doran.kernel import config as settings
 from doran.kernel.telemetry.metrics import REGISTRY
 from tests.ai.providers.conftest import QUESTION, Heard, chained, heard
 from tests.servers.model import Answer, ModelServer
-from tests.servers.process import free_port
+from tests.servers.ports import free_port
 
 BROKEN = Answer(status=500)
 WIRES = pytest.mark.parametrize("wire", ["openai", "anthropic"])
