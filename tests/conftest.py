@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 import django
 from hypothesis import HealthCheck, settings
 
 from doran.kernel import config
-from tests import stores
+from tests import folders, stores
 
 stores.begin()
 _services = os.environ.get("DORAN_SERVICES", "core,chat,ai")
-config.use(config.load({"DORAN_DATA": tempfile.mkdtemp(prefix="doran-tests-"), "DORAN_SERVICES": _services}))
+config.use(config.load({"DORAN_DATA": str(folders.lasting("doran-tests-")), "DORAN_SERVICES": _services}))
 os.environ["DJANGO_SETTINGS_MODULE"] = "doran.server.settings"
 django.setup()
 

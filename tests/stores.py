@@ -11,7 +11,6 @@ import os
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from django.db import connections
 
 from doran.server import databases
 from doran.server.databases.address import Address
+from tests import folders
 from tests.servers.databases import MariaDB, PgVector, PostgreSQL, Server
 
 WANTED = os.environ.get("DORAN_TEST_DATABASE", "sqlite")
@@ -147,7 +147,7 @@ def _migrate(service: str) -> None:
 @cache
 def _file(service: str, make: Make) -> Path:
     """A SQLite file with all tables, made once and copied ever after."""
-    path = Path(tempfile.mkdtemp(prefix="doran-template-")) / f"{service}.sqlite3"
+    path = folders.lasting("doran-template-") / f"{service}.sqlite3"
     point(service, f"sqlite://{path}")
     make(service)
     with connections[service].cursor() as cursor:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "doran.server.settings"
-os.environ["DORAN_DATA"] = tempfile.mkdtemp(prefix="doran-migrations-")
 
-import django
-from django.core.management import call_command
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="doran-migrations-") as folder:
+        os.environ["DJANGO_SETTINGS_MODULE"] = "doran.server.settings"
+        os.environ["DORAN_DATA"] = folder
+        import django
+        from django.core.management import call_command
 
-django.setup()
-call_command("makemigrations", check=True, dry_run=True)
+        django.setup()
+        call_command("makemigrations", check=True, dry_run=True)
+
+
+if __name__ == "__main__":
+    main()
