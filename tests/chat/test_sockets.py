@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from doran.chat import opening, service
+from doran.chat.writer import Work, Writer
 from doran.contracts import events
+from doran.contracts.errors import Problem
 from doran.kernel import clock
 from tests.cast import Mint, Person
 from tests.chat.conftest import Deployment, Play
@@ -148,6 +151,7 @@ async def test_too_many_who_say_nothing_are_not_let_in(play: Play, minji: Person
 # -- subscribe, read, live -----------------------------------------------------------------------------
 
 
+@pytest.mark.judged
 async def test_what_commits_while_i_connect_is_neither_missed_nor_doubled(
     monkeypatch: pytest.MonkeyPatch, minji: Person, junho: Person, talk: str
 ) -> None:
@@ -177,6 +181,7 @@ async def test_what_commits_while_i_connect_is_neither_missed_nor_doubled(
     ]  # fmt: skip
 
 
+@pytest.mark.judged
 async def test_connecting_during_traffic_shows_every_message_once(minji: Person, junho: Person, talk: str) -> None:
     hers = await minji.opens(talk)
 
@@ -465,6 +470,35 @@ async def test_what_was_accepted_is_answered_before_the_goodbye(play: Play, minj
         await eventually(lambda: waiting() == 5)
         draining = asyncio.create_task(play.house.drain())
         await eventually(lambda: play.house.is_draining)
+    heard = [(await hers.hears())["type"] for _ in range(5)]
+    await draining
+    assert (heard, await hers.is_closed()) == (["ack"] * 5, 1012)
+
+
+async def test_what_was_accepted_is_answered_before_the_goodbye_where_nothing_more_is_taken(
+    play: Play, minji: Person, talk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = play.house.chat
+    assert chat is not None
+    submit, refused = Writer.submit, threading.Event()
+
+    def watched(writer: Writer, work: Work) -> None:
+        try:
+            submit(writer, work)
+        except Problem:
+            refused.set()
+            raise
+
+    hers = await minji.opens(talk)
+    await hers.hears("conversation_history")
+    async with play.held_up() as waiting:
+        for number in range(5):
+            hers.says(type="chat_message", content=f"{number}")
+        await eventually(lambda: waiting() == 5)
+        monkeypatch.setattr(chat.writer, "limit", 5)
+        monkeypatch.setattr(Writer, "submit", watched)
+        draining = asyncio.create_task(play.house.drain())
+        await eventually(refused.is_set)
     heard = [(await hers.hears())["type"] for _ in range(5)]
     await draining
     assert (heard, await hers.is_closed()) == (["ack"] * 5, 1012)

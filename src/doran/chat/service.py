@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 SESSION = "session"
 SWEEP_SECONDS = 1.0
+_ROOM_SOON = 0.01  # seconds after which a full queue may have room
 COME_BACKS_PER_SECOND = 500
 
 
@@ -161,9 +162,18 @@ class ChatService:
     async def _settle(self) -> None:
         self._settling = None
         answered: asyncio.Future[Outcome] = self._loop.create_future()
-        with suppress(Problem):
-            self.writer.submit(Job(Outcome, answered.set_result))
-            await answered
+        while not self._takes(Job(Outcome, answered.set_result)):
+            if not self.writer.waiting:
+                return  # it has stopped, and nothing is left
+            await asyncio.sleep(_ROOM_SOON)
+        await answered
+
+    def _takes(self, job: Job) -> bool:
+        try:
+            self.writer.submit(job)
+        except Problem:
+            return False
+        return True
 
     async def stop(self) -> None:
         if self._sweeping is not None:
