@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from django.db import DatabaseError
 
@@ -44,10 +43,13 @@ class AiService:
         """Say once who compares vectors, where PostgreSQL could. Asks the database."""
         if not (self.shop.chain.can("embed", outside=True) and vectors.can()):
             return
-        with suppress(DatabaseError):
+        try:
             told = look(DATABASE, pgvector.told)
-            if told is not None:
-                log.log(logging.INFO if told.is_ready else logging.WARNING, "vectors are %s", told.sentence)
+        except DatabaseError as wrong:
+            log.warning("who compares vectors is not known yet", extra={"error_class": type(wrong).__name__})
+            return
+        if told is not None:
+            log.log(logging.INFO if told.is_ready else logging.WARNING, "vectors are %s", told.sentence)
 
     def drain(self) -> None:
         """Let whoever listens go: they come back, to another process."""

@@ -222,8 +222,8 @@ def _code(job: AiJob, wrong: Exception) -> str:
     if _may_pass(wrong):
         seconds = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.0)  # noqa: S311
         raise GivenBack(seconds, wrong.code if isinstance(wrong, Problem) else type(wrong).__name__) from wrong
-    if isinstance(wrong, Trouble | Problem):
-        return wrong.code if wrong.code in JOB_FAILURES else "internal_error"
+    if isinstance(wrong, Trouble | Problem) and wrong.code in JOB_FAILURES:
+        return wrong.code
     facts = {"job_id": str(job.id), "kind": job.kind, "error_class": type(wrong).__name__}
     log.error("a job failed", extra=facts, exc_info=wrong)
     return "internal_error"
