@@ -65,6 +65,7 @@ async def test_what_it_really_took_makes_room_again(house: House) -> None:
     assert await reserves(later, 900)
 
 
+@pytest.mark.judged
 async def test_what_a_lost_attempt_set_aside_is_spent_once(house: House) -> None:
     job = await stored("minji")
     assert await reserves(job, 400)

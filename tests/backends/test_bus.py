@@ -18,6 +18,8 @@ from doran.contracts.events import Envelope
 from doran.kernel.bus import Bus, Unavailable
 from tests.buses import PATIENCE, Backend, Servers, eventually
 
+pytestmark = pytest.mark.judged
+
 OTHER_LANE = "junho-sora"  # of another lane than minji-junho, on every broker
 
 

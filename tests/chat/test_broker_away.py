@@ -16,6 +16,8 @@ from tests.cast import Person
 from tests.chat.conftest import Deployment
 from tests.stage import eventually
 
+pytestmark = pytest.mark.judged
+
 
 class Broker:
     """A bus beyond the process, whose way there may be cut: before it hears, or before it can answer."""

@@ -23,7 +23,7 @@ from tests.chat.test_sync import STEP, Story
 from tests.stage import awake, eventually, ground
 from tests.wire import Socket
 
-pytestmark = pytest.mark.settings(chat_copies="many")
+pytestmark = [pytest.mark.settings(chat_copies="many"), pytest.mark.judged]
 
 
 @pytest.fixture

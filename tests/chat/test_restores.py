@@ -23,6 +23,8 @@ from tests.chat.device import Device, all_pages, fresh
 from tests.stage import eventually, ground
 from tests.wire import refuses
 
+pytestmark = pytest.mark.judged
+
 RESERVE = 7
 
 

@@ -100,6 +100,7 @@ async def test_the_same_id_is_the_same_message(play: Play, minji: Person, junho:
     assert len(play.said("message.created")) == 1
 
 
+@pytest.mark.judged
 @pytest.mark.settings(send_burst=1000)
 async def test_fifty_tasks_with_one_id_make_one_message(play: Play, minji: Person, junho: Person, talk: str) -> None:
     socket = await minji.opens(talk)

@@ -14,7 +14,7 @@ import pytest
 from doran.server.exits import EXITS
 from tests.house.running import Running, doran, running
 
-pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
+pytestmark = [pytest.mark.timeout(240), pytest.mark.judged]  # processes of their own, on a machine that may be busy
 
 PASSWORD = "봄비가 내리는 밤"
 
@@ -53,14 +53,17 @@ def test_a_copy_made_while_people_talk_is_put_back_and_they_go_on(tmp_path: Path
         minji, junho = Person(server, "minji"), Person(server, "junho")
         talk = minji.starts(junho)
         certain = [minji.says(talk, f"vorher {number}") for number in range(20)]
-        talking, later = threading.Event(), []
+        talking, enough, later = threading.Event(), threading.Event(), []
 
         def talks() -> None:
             while not talking.is_set():
                 later.append(junho.says(talk, f"dabei {len(later)}"))
+                if len(later) == 5:
+                    enough.set()
 
         chatter = threading.Thread(target=talks)
         chatter.start()
+        assert enough.wait(60)
         made = command(tmp_path, "backup", "copy")
         talking.set()
         chatter.join()
@@ -83,6 +86,10 @@ def test_a_copy_made_while_people_talk_is_put_back_and_they_go_on(tmp_path: Path
         there = {one["seq"]: one for one in minji.asks(f"conversations/{talk}/messages/?page_size=100")["results"]}
         assert [there[one["seq"]]["content"] for one in certain] == [one["content"] for one in certain]
         assert not {one["seq"] for one in lost} & there.keys()
+        copied = [one for one in later if one["seq"] in there]
+        assert len(copied) >= 5
+        assert copied == later[: len(copied)]
+        assert [there[one["seq"]]["content"] for one in copied] == [one["content"] for one in copied]
         answer = minji.asks("sync/", {"epoch": known["epoch"], "known": {talk: lost[-1]["change_seq"]}})
         assert answer["reset"] is True
         assert junho.says(talk, "da bin ich wieder")["seq"] > lost[-1]["seq"]

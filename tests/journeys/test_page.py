@@ -105,6 +105,7 @@ def test_enter_sends_the_syllable_one_sees_once(chromium: Browser, minji: Visito
     assert [one["content"] for one in minji.asks(conversation)["messages"]] == ["안녕", "가"]
 
 
+@pytest.mark.judged
 def test_what_is_written_without_a_network_arrives_once(chromium: Browser, minji: Visitor, junho: Visitor) -> None:
     conversation = minji.with_(junho)
     page = minji.window(chromium)

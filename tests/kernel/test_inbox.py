@@ -26,7 +26,7 @@ from doran.kernel.telemetry.logs import JsonFormatter
 from tests.kernel.conftest import Crash
 from tests.kernel.shop import DeadLetter, Heard, Inbox, deleted, envelope, erased, greetings, hear, heard, sent
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.judged]
 
 SORA = "sora-minji"
 AT_ONCE = (0.0, 0.0)

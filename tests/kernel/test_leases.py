@@ -19,7 +19,7 @@ from doran.kernel.outbox import Relay
 from doran.kernel.outbox.leases import ALL_LANES, Leases
 from tests.kernel.shop import LABEL, Courier, Outbox, OutboxLease, greetings, parked, put, say, sent, waiting
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.judged]
 
 SORA = "sora-minji"
 ROUNDS = 4  # a look each: enough for asking, handing over and noticing

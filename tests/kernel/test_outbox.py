@@ -24,7 +24,7 @@ from doran.kernel.telemetry.logs import JsonFormatter
 from tests.kernel.conftest import Crash
 from tests.kernel.shop import Courier, Outbox, deleted, envelope, erased, greetings, parked, put, say, sent, waiting
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.judged]
 
 SORA = "sora-minji"
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.realtime.town import PEOPLE, Town, Weather
 from tests.realtime.virtual import run
+
+pytestmark = pytest.mark.judged
 
 KINDS = ("message", "message", "message", "edit", "mark", "state")
 

@@ -21,7 +21,7 @@ from doran.server.exits import EXITS
 from tests.house.running import doran, environment, running
 from tests.servers.databases import MariaDB, PostgreSQL, Server
 
-pytestmark = pytest.mark.timeout(400)  # processes of their own, on a machine that may be busy
+pytestmark = [pytest.mark.timeout(400), pytest.mark.judged]  # processes of their own, on a machine that may be busy
 
 PASSWORD = "봄비가 내리는 밤"
 SAID = (

@@ -25,6 +25,8 @@ from doran.server.wiring import House
 from tests.receiver import Receiver, Reply, Request
 from tests.webhooks.town import Endpoint, contents, couple, town, until, with_sora
 
+pytestmark = pytest.mark.judged
+
 
 @pytest.fixture
 def copies() -> Iterator[Callable[..., Worker]]:

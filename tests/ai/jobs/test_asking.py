@@ -97,6 +97,7 @@ async def test_another_question_under_the_same_key_is_refused(minji: Person, sor
     assert (await asked(sora, {**REWRITE, "idempotency_key": "k"}))["id"] != first["id"]  # keys are one's own
 
 
+@pytest.mark.judged
 async def test_many_who_ask_at_once_under_one_key_get_one_job(minji: Person) -> None:
     body = {**REWRITE, "idempotency_key": "k"}
     answers = await asyncio.gather(*(minji.asks("POST", "/api/ai/jobs/", body) for _ in range(6)))

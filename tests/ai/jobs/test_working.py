@@ -115,6 +115,7 @@ async def test_an_answer_of_the_assistant_is_said_once_with_its_job(minji: Perso
     assert said.response_id == str((await asyncio.to_thread(AiResponse.objects.get)).id)
 
 
+@pytest.mark.judged
 async def test_who_lost_a_job_writes_nothing_more(minji: Person, house: House, told: Told, kitchen: Kitchen) -> None:
     kitchen.hold()
     begun = await asked(minji)
@@ -127,6 +128,7 @@ async def test_who_lost_a_job_writes_nothing_more(minji: Person, house: House, t
     assert told == []
 
 
+@pytest.mark.judged
 async def test_many_workers_share_the_jobs_and_do_each_once(minji: Person, house: House, kitchen: Kitchen) -> None:
     others = [worker.Worker(house.ai.shop, house.ai.worker._gate, is_alone=False) for _ in range(2)]  # type: ignore
     for other in others:
@@ -155,6 +157,7 @@ class Killed(BaseException):
         ("ai.after_commit", 1),
     ],
 )
+@pytest.mark.judged
 async def test_wherever_a_worker_dies_a_job_is_neither_lost_nor_answered_twice(
     minji: Person, house: House, told: Told, monkeypatch: pytest.MonkeyPatch, point: str, attempts: int
 ) -> None:
