@@ -7,7 +7,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.processes import available_cores, need, run
+from bench.processes import need, run
 from bench.rivals import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,8 +22,6 @@ def describe() -> dict[str, object]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "server_core": available_cores()[0],
-        "generator_core": available_cores()[1],
         "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
         "kernel": platform.release(),
         "system": platform.system(),
