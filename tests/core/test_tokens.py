@@ -444,17 +444,6 @@ def test_an_end_that_is_rolled_back_ended_nothing(minji: Person) -> None:
     assert minji.get("users/me/").status_code == 200
 
 
-def test_who_keeps_sockets_can_ask_what_ended_lately(minji: Person, hands: Hands) -> None:
-    minji.joins()
-    before = clock.now()
-    hands.move(seconds=1)
-    assert sessions.ended_since(before) == []
-    sessions.end(minji.id, minji.session)
-    assert sessions.ended_since(before) == [(minji.session, minji.id)]
-    hands.move(seconds=1)
-    assert sessions.ended_since(clock.now()) == []
-
-
 def test_a_hundred_sessions_are_enough(minji: Person, hands: Hands) -> None:
     minji.signs_up()
     people = []

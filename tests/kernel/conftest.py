@@ -28,7 +28,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed may be tried again at once."""
-    monkeypatch.setattr(relay, "_backoff", lambda attempts, longest: 0.0)
+    monkeypatch.setattr(relay, "backoff", lambda attempts, longest: 0.0)
 
 
 class Crash(BaseException):

@@ -144,7 +144,7 @@ def town(crashes: list[bool], illnesses: list[bool], poison: set[tuple[str, int]
     for model in MODELS:
         model.objects.all().delete()
     here = Town(iter(crashes), iter(illnesses), poison)
-    with mock.patch.object(faults, "hit", here.hit), mock.patch.object(relay, "_backoff", return_value=0.0):
+    with mock.patch.object(faults, "hit", here.hit), mock.patch.object(relay, "backoff", return_value=0.0):
         here.open()
         yield here
         here.close()

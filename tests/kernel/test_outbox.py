@@ -259,7 +259,7 @@ def test_a_bus_that_takes_nothing_is_reported(relay: Relay, courier: Courier) ->
 
 @pytest.mark.parametrize("attempts", [1, 2, 5, 30, 10_000])
 def test_pauses_grow_with_jitter_but_not_for_ever(attempts: int) -> None:
-    pauses = {relaying._backoff(attempts, 5.0) for _ in range(50)}
+    pauses = {relaying.backoff(attempts, 5.0) for _ in range(50)}
     assert len(pauses) > 1
     assert all(0.5 * min(5.0, 0.05 * 2 ** min(attempts, 30)) <= pause <= 5.0 for pause in pauses)
 

@@ -8,7 +8,6 @@ import unicodedata
 
 from doran.contracts.errors import invalid
 
-HARD_LIMIT = 20_000
 PARTS = 4  # of how many characters a composed one may be written: a Hangul syllable of three
 
 GOES_ON = " …"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 from django.db import transaction
@@ -73,12 +72,6 @@ def close(sessions: Sequence[AuthToken], *, reason: str) -> None:
             )
         )
         _refuse_after_commit(str(session.id))
-
-
-def ended_since(moment: datetime) -> list[tuple[str, str]]:
-    """(session, user) of every session that ended at or after this moment, for who keeps sockets open."""
-    rows = AuthToken.objects.filter(ended_at__gte=moment).values_list("id", "user_id")
-    return [(str(session_id), str(user_id)) for session_id, user_id in rows]
 
 
 def make_room(user: User) -> None:

@@ -17,10 +17,6 @@ export function theme(): Theme {
   return looks.theme ?? "system";
 }
 
-export function chosenLanguage(): Language | undefined {
-  return looks.language;
-}
-
 /** Before the first paint: take up what was chosen, or what the browser prefers. */
 export function applyLooks(): void {
   looks = read();

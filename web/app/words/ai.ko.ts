@@ -12,7 +12,6 @@ export const ai = {
   stopped: "답변을 멈췄어요.",
   again: "다시 답변",
   failed: "답변하지 못했어요.",
-  broken: "답변이 중간에 끊겼어요.",
   away: "지금은 AI가 답할 수 없어요. 나중에 다시 와 주세요.",
   inside: "이 서버 안에서 답해요",
   outside: (provider: string) => `외부 서비스 ${provider}`,
@@ -45,7 +44,6 @@ export const ai = {
   aloneHint: { off: "쓴 말이 AI에게 가지 않고, 답도 오지 않아요.", on_demand: "여기 쓴 말을 읽고 답해요." },
   consentSaved: "AI 사용 설정을 바꿨어요.",
   // what can be asked
-  write: "AI 도움",
   suggest: "답장 추천",
   suggesting: "답장을 생각하는 중…",
   suggested: "누르면 입력창에 담겨요",

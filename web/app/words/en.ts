@@ -60,7 +60,6 @@ export const en: Words = {
   messagesWith: (name) => `Conversation with ${name}`,
   online: "Online",
   lastSeen: (when) => `Last seen ${when}`,
-  isTyping: (name) => `${name} is typing`,
   typingShort: "typing…",
   unknownPerson: "Unknown",
   loading: "Loading",

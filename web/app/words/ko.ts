@@ -60,7 +60,6 @@ export const ko = {
   messagesWith: (name: string) => `${name}님과의 대화`,
   online: "접속 중",
   lastSeen: (when: string) => `${when} 접속`,
-  isTyping: (name: string) => `${name}님이 입력하고 있어요`,
   typingShort: "입력 중…",
   unknownPerson: "알 수 없음",
   loading: "불러오는 중",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from functools import partial
 from django.db import connections
 
 from doran.kernel import clock, faults, telemetry
+from doran.kernel.backoff import backoff
 from doran.kernel.bus import Bus, Unavailable
 from doran.kernel.dead_letters import reason
 from doran.kernel.doors import Door, commit, directly, home, look, reopen_if_broken
@@ -159,7 +159,7 @@ class Relay:
 
     def _pause(self) -> float:
         if self._failures:
-            return _backoff(self._failures, _LONGEST_PAUSE)
+            return backoff(self._failures, _LONGEST_PAUSE)
         return min(_LONGEST_PAUSE, max(self._linger, self._burden))
 
     def _make_pass(self) -> None:
@@ -276,7 +276,7 @@ class Relay:
         before = self._held.get(key, _Hold(0, 0, 0.0))
         attempts = before.attempts + 1
         stumbles = before.stumbles + 1 if stuck.wrong is not None else 0
-        self._held[key] = _Hold(attempts, stumbles, time.monotonic() + _backoff(attempts, _LONGEST_PAUSE))
+        self._held[key] = _Hold(attempts, stumbles, time.monotonic() + backoff(attempts, _LONGEST_PAUSE))
         now.held.add(key)
         now.untaken += 1
         self._say("untaken", logging.WARNING, "an event holds up its key", stuck, attempts=attempts)
@@ -331,8 +331,3 @@ class Relay:
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join(["%s"] * len(values))
-
-
-def _backoff(attempts: int, longest: float) -> float:
-    """Seconds: doubling from 50 ms, never above `longest`, with jitter so that many do not return as one."""
-    return min(longest, 0.05 * 2.0 ** min(attempts, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
