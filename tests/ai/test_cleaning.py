@@ -78,7 +78,7 @@ def test_a_long_answer_ends_at_a_sentence_or_a_word() -> None:
 
 
 def test_a_hostile_answer_takes_no_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()  # others on the machine do not count
     for part in (
         "![",
         "[",
@@ -95,4 +95,4 @@ def test_a_hostile_answer_takes_no_time() -> None:
         "data:a/",
     ):
         cleaning.plain(part * (12_000 // len(part)))
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20

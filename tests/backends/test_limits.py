@@ -177,8 +177,9 @@ def test_loose_processes_know_of_each_other_after_a_beat(town: Town) -> None:
 def test_over_time_loose_processes_keep_to_the_rate_together(town: Town) -> None:
     """Five processes give all they can for two seconds: one burst each at first, then one rate for all."""
     five = [town.loose(200, 1.0, 50) for _ in range(5)]
-    began, took, passed = time.monotonic(), 0.0, 0
-    while took < 2.0:
+    began, took, passed, tried = time.monotonic(), 0.0, 0, 0
+    while took < 2.0 or tried < 2000:  # on a slow machine longer, so that the rate is reached
+        tried += len(five)
         passed += sum(limiter.take("minji") == 0 for limiter in five)
         for limiter in five:
             limiter.exchange()
@@ -283,7 +284,7 @@ def test_a_number_that_cannot_be_locks_nobody_out(town: Town, stored: str) -> No
     limiter.check("minji")
     (key,) = town.redis.ask("KEYS", f"*{town.name}*")  # type: ignore[misc]
     town.redis.ask("SET", key, stored)
-    until = time.monotonic() + 2.0
+    until = time.monotonic() + 20.0
     while limiter.take("minji") > 0:
         assert time.monotonic() < until
         time.sleep(0.002)

@@ -81,10 +81,10 @@ async def test_endless_empty_pieces_cost_no_more_than_their_bytes() -> None:
     visit = await Visit().opened()
     visit.says(Opcode.TEXT, b"x", fin=False)
     many = frame(Opcode.CONT, fin=False) * 1000
-    began = time.perf_counter()
+    began = time.process_time()  # others on the machine do not count
     for _ in range(60):
         visit.protocol.data_received(many)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     visit.says(Opcode.CONT, b"y")
     await asyncio.sleep(0)
     assert visit.heard == ["xy"]

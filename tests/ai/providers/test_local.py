@@ -66,12 +66,6 @@ async def test_an_answer_streams_and_is_counted(toml: str) -> None:
 
 
 @WIRES
-async def test_the_same_question_gets_the_same_answer(toml: str) -> None:
-    async with chained(toml) as chain:
-        assert (await heard(chain, HELLO)).text == (await heard(chain, HELLO)).text != ""
-
-
-@WIRES
 async def test_an_answer_ends_where_it_must(toml: str) -> None:
     async with chained(toml) as chain:
         said = await heard(chain, replace(ENDLESS, max_tokens=3))
@@ -134,7 +128,7 @@ async def test_with_one_setting_this_machine_answers_and_embeds() -> None:
         assert said.text
         assert said.end is not None
     near, other = likeness(found.vectors[0], found.vectors[1]), likeness(found.vectors[0], found.vectors[2])
-    assert near > other
+    assert near > other, "0.94 and 0.87 where this was written: no rounding comes near that"
 
 
 PAIRS = ["오늘 저녁에 밥 먹을래?", "이따가 같이 식사할까요?", "서버 배포가 실패했습니다"]

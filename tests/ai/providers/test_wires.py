@@ -39,6 +39,14 @@ async def test_a_question_arrives_and_its_answer_comes_piece_by_piece(model: Mod
 
 
 @WIRES
+async def test_who_wants_the_same_answer_each_time_says_so(model: ModelServer, wire: str) -> None:
+    """Whether it is the same is the model's and the processor's to decide."""
+    async with chained(model.toml(wire=wire)) as chain:
+        await heard(chain, replace(QUESTION, temperature=0))
+    assert model.asked[0].body["temperature"] == 0
+
+
+@WIRES
 async def test_the_key_is_in_a_header_and_nowhere_else(model: ModelServer, wire: str) -> None:
     async with chained(model.toml(wire=wire)) as chain:
         await heard(chain)

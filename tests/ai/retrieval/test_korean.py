@@ -1,4 +1,8 @@
-"""How well messages are found, with the real vectors of doran[local]: figures stand in docs/adr/0021."""
+"""How well messages are found, with the real vectors of doran[local]: figures stand in docs/adr/0021.
+
+Vectors differ in their last bits from processor to processor, and with them the order of what is nearly equally near.
+So every score is judged with a margin: what `MOVED` questions can change.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,10 @@ HERE = Path(__file__).parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.stateless]
 
 
+MOVED = 2
+"""Questions that may be answered otherwise on another processor; a worse ranking loses many more."""
+
+
 class Query(NamedTuple):
     text: str
     wanted: tuple[int, ...]
@@ -31,12 +39,20 @@ class Score(NamedTuple):
     mrr: float
     recall: float
 
+    def falls_short_of(self, other: Score, *, margin: float) -> bool:
+        return self.mrr < other.mrr - margin or self.recall < other.recall - margin
+
 
 @dataclass(frozen=True)
 class Set:
     rows: Sequence[Row]
     queries: Sequence[Query]
     embed: Callable[[str], bytes]
+
+    @property
+    def margin(self) -> float:
+        """How much `MOVED` questions are of a score."""
+        return MOVED / len(self.queries)
 
     def score(self, ways: str) -> Score:
         """By words, by meaning, or by both."""
@@ -93,7 +109,20 @@ def test_both_ways_together_find_at_least_what_is_promised(
     these = read(name, embed, *tables)
     words, meaning, both = (these.score(ways) for ways in ("words", "meaning", "both"))
     print(f"\n{name} {tables}: words {words}, meaning {meaning}, both {both}, {len(these.queries)} queries")
-    assert both.mrr >= least.mrr
-    assert both.recall >= least.recall
-    assert both.mrr >= max(words.mrr, meaning.mrr) - 0.001
-    assert both.recall >= max(words.recall, meaning.recall) - 0.001
+    assert not both.falls_short_of(least, margin=these.margin)
+    assert not both.falls_short_of(words, margin=these.margin)
+    assert not both.falls_short_of(meaning, margin=these.margin)
+
+
+@pytest.mark.parametrize(
+    ("measured", "is_short"),
+    [
+        (Score(0.7577, 0.7470), False),  # as on the machine of docs/adr/0021
+        (Score(0.7577, 0.7292), False),  # one rank moved by rounding
+        (Score(0.7220, 0.7292), False),  # and one first place lost
+        (Score(0.7577, 0.6500), True),
+        (Score(0.6700, 0.7470), True),
+    ],
+)
+def test_a_moved_rank_is_no_worse_ranking_and_a_worse_one_is_told(measured: Score, is_short: bool) -> None:
+    assert measured.falls_short_of(Score(0.75, 0.73), margin=MOVED / 28) is is_short

@@ -157,7 +157,7 @@ async def test_korean_is_found_as_well_as_by_brute_force(
     there = InDatabase(here.rows, here.queries, here.embed)
     await asked(there.keep)
     for ways in ("words", "meaning", "both"):
-        assert await asked(there.score, ways) == pytest.approx(await asked(here.score, ways), abs=0.005)
+        assert await asked(there.score, ways) == pytest.approx(await asked(here.score, ways), abs=here.margin)
 
 
 # -- it keeps up and forgets ---------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 NUMBER: Final = "<f4"
 SIZE: Final = 4
+STEPS: Final = 2**16
+"""Of a cosine, so many are told apart between 0 and 1."""
 
 
 def can() -> bool:
@@ -19,9 +21,10 @@ def can() -> bool:
 
 
 def nearness(vectors: Sequence[bytes], query: bytes) -> Any:
-    """The cosine of each vector with the query, as an array; -inf where there is no vector of this length.
+    """Return the cosine of each vector with the query, as an array; -inf where there is no vector of this length.
 
-    All have length 1.
+    All have length 1. Rounded to what the arithmetic of every processor agrees on: some sum rows of one table in
+    different orders, and equal messages must stay equal.
     """
     import numpy as np
 
@@ -29,7 +32,8 @@ def nearness(vectors: Sequence[bytes], query: bytes) -> Any:
     fit = [number for number, vector in enumerate(vectors) if query and len(vector) == len(query)]
     if fit:
         table = np.frombuffer(b"".join(vectors[number] for number in fit), NUMBER)
-        near[fit] = table.reshape(len(fit), -1) @ np.frombuffer(query, NUMBER)
+        cosines = table.reshape(len(fit), -1) @ np.frombuffer(query, NUMBER)
+        near[fit] = np.rint(cosines * STEPS) / STEPS
     return near
 
 
