@@ -3,6 +3,7 @@
 import { LitElement, type CSSResultGroup } from "lit";
 import type { ClientEvents, DoranClient, User } from "../../client/index.ts";
 import { onLanguage, words, type Words } from "../words/index.ts";
+import { levelled } from "./text.ts";
 import { common } from "../styles/common.ts";
 
 let shared: DoranClient;
@@ -55,7 +56,7 @@ export class Piece extends LitElement {
 
   protected nameOf(user: User | null | undefined): string {
     if (user === undefined) return "…";
-    return user?.profile.display_name || user?.username || this.words.unknownPerson;
+    return levelled(user?.profile.display_name || user?.username || this.words.unknownPerson);
   }
 
   /** Say something to the person in passing. */

@@ -1,6 +1,7 @@
 /** The page: a welcome or the two panes, where the address says so, and a place for passing words. */
 
 import { css, html, nothing, type TemplateResult } from "lit";
+import { keyed } from "lit/directives/keyed.js";
 import "../ai/history.ts";
 import { forgetTranslations } from "../ai/translation.ts";
 import { icons } from "../lib/icons.ts";
@@ -39,6 +40,8 @@ export class DoranApp extends Piece {
   declare place: Place;
   declare reason: string;
   declare toast: string;
+  /** How many passing words there were: said twice, the same words are another element, and heard twice. */
+  #said = 0;
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
   /** One has been where one asks one's history: what was found there stays while one looks at it. */
   #asked = false;
@@ -62,7 +65,7 @@ export class DoranApp extends Piece {
   override render(): TemplateResult {
     return html`
       ${this.session === "in" ? this.#panes() : this.session === "out" ? html`<doran-welcome .reason=${this.reason}></doran-welcome>` : html`<div class="blank" role="status"><span class="unseen">${this.words.loading}</span></div>`}
-      <div class="toasts" role="status" aria-live="polite">${this.toast ? html`<p class="toast">${this.toast}</p>` : nothing}</div>
+      <div class="toasts" role="status" aria-live="polite">${this.toast ? keyed(this.#said, html`<p class="toast">${this.toast}</p>`) : nothing}</div>
     `;
   }
 
@@ -131,6 +134,8 @@ export class DoranApp extends Piece {
 
   #say(text: string): void {
     this.toast = text;
+    this.#said++;
+    this.requestUpdate();
     clearTimeout(this.#toastTimer);
     this.#toastTimer = setTimeout(() => {
       this.toast = "";

@@ -41,6 +41,7 @@ export class DoranAvatar extends Piece {
         width: 100%;
         height: 100%;
         border-radius: 38%;
+        overflow: clip;
         font-weight: 600;
         font-size: calc(var(--size, 3rem) * 0.4);
         line-height: 1;

@@ -5,6 +5,7 @@ import { repeat } from "lit/directives/repeat.js";
 import { DoranError, type DeleteScope, type Message, type Thread, type Waiting } from "../../client/index.ts";
 import "../ai/answering.ts";
 import { isTranslated, targetFor, wantTranslation } from "../ai/translation.ts";
+import { copyText } from "../lib/clipboard.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
 import { answer, prose } from "../lib/prose.ts";
@@ -33,6 +34,9 @@ const FLASH_MS = 1_600;
 /** How many pages of 100 are read to reach a quoted message, or the first unread one. */
 const QUOTE_PAGES = 50;
 const UNREAD_PAGES = 5;
+/** More messages than this at once are only counted for a screen reader; of those told so many are kept, for it to come after. */
+const TOLD_AT_ONCE = 20;
+const TOLD_KEPT = 60;
 const LAST = Number.MAX_SAFE_INTEGER;
 
 export class DoranTimeline extends Piece {
@@ -47,8 +51,8 @@ export class DoranTimeline extends Piece {
   declare flash: string;
   /** One looks at the end, and wants to keep looking at it. */
   declare pinned: boolean;
-  /** What a screen reader is told. */
-  declare heard: string;
+  /** What a screen reader is told: each message is an element of its own, or one that equals the last would be passed over. */
+  declare heard: readonly { readonly key: number; readonly text: string }[];
   /** The row that the Tab key reaches. */
   declare active: string;
 
@@ -61,6 +65,8 @@ export class DoranTimeline extends Piece {
   /** One came to see a certain message: then the first unread one is not looked for. */
   #led = false;
   #waiting = 0;
+  /** The seq up to which a screen reader has been told what was said. */
+  #announced = 0;
   #place: "hold" | "divider" | { readonly key: string } = "hold";
   #looking = 0;
   #lastTop = 0;
@@ -70,14 +76,15 @@ export class DoranTimeline extends Piece {
 
   constructor() {
     super();
-    this.name = this.flash = this.heard = this.active = "";
+    this.name = this.flash = this.active = "";
+    this.heard = [];
     this.loading = this.failed = this.bot = false;
     this.pinned = true;
   }
 
   protected override attend(): void {
     this.follow("conversation", ({ id }) => id === this.thread.id && this.requestUpdate());
-    this.follow("message", ({ conversationId, message }) => conversationId === this.thread.id && this.#hear(message));
+    this.follow("message", ({ conversationId }) => conversationId === this.thread.id && this.#hear());
     this.follow("synced", () => {
       this.failed = false;
     });
@@ -108,7 +115,7 @@ export class DoranTimeline extends Piece {
         </div>
       </div>
       ${this.pinned && this.#toSeq === LAST ? nothing : this.#jump()}
-      <p class="unseen" aria-live="polite">${this.heard}</p>
+      <div class="unseen told" aria-live="polite" aria-relevant="additions">${repeat(this.heard, ({ key }) => key, ({ text }) => html`<p>${text}</p>`)}</div>
       <doran-menu></doran-menu>
       <doran-ask></doran-ask>
     `;
@@ -237,6 +244,21 @@ export class DoranTimeline extends Piece {
     const grown = this.thread.waiting.length > this.#waiting;
     this.#waiting = this.thread.waiting.length;
     if (grown && this.#begun) this.#mySend();
+    if (this.#begun) this.#announceNew();
+  }
+
+  /** Whatever came since, however it came: live, late, or with what was missed while the line was down. */
+  #announceNew(): void {
+    const { newest } = this.thread.timeline;
+    if (!newest || newest.seq <= this.#announced) return;
+    const told = visible(this.thread).filter((message) => message.seq > this.#announced && message.sender_id === this.thread.peerId && !message.is_deleted);
+    this.#announced = newest.seq;
+    if (told.length > TOLD_AT_ONCE) this.#announce(this.words.newBelow(told.length), newest.seq);
+    else for (const message of told) this.#announce(`${this.name}: ${isAnswer(message) ? message.content : snippet(message.content)}`, message.seq);
+  }
+
+  #announce(text: string, key: number): void {
+    this.heard = [...this.heard.slice(1 - TOLD_KEPT), { key, text }];
   }
 
   protected override update(changed: PropertyValues): void {
@@ -261,6 +283,7 @@ export class DoranTimeline extends Piece {
   /** The first look: at the first unread message, or at the end. */
   #begin(): void {
     this.#begun = true;
+    this.#announced = this.thread.timeline.newest?.seq ?? 0;
     const messages = visible(this.thread);
     this.#keep(newest(messages.length), messages);
     this.#missed = this.thread.unread;
@@ -407,8 +430,7 @@ export class DoranTimeline extends Piece {
     return row ? Number(row.dataset["seq"]) : undefined;
   }
 
-  #hear(message: Message): void {
-    this.heard = `${this.name}: ${isAnswer(message) ? message.content : snippet(message.content)}`;
+  #hear(): void {
     const nobodyLooks = document.visibilityState !== "visible" || !document.hasFocus();
     if (nobodyLooks && (this.#after === null || this.thread.readUpTo > this.#after)) this.#after = this.thread.readUpTo;
   }
@@ -530,12 +552,7 @@ export class DoranTimeline extends Piece {
   }
 
   async #copy(message: Message): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(message.content);
-      this.notify(this.words.copied);
-    } catch {
-      this.notify(this.words.problem.unknown);
-    }
+    this.notify((await copyText(message.content)) ? this.words.copied : this.words.copyFailed);
   }
 
   async #delete(message: Message, scope: DeleteScope): Promise<void> {

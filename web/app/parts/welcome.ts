@@ -4,6 +4,7 @@ import { css, html, nothing, type TemplateResult } from "lit";
 import { DoranError } from "../../client/index.ts";
 import { Piece } from "../lib/piece.ts";
 import { choose } from "../lib/prefs.ts";
+import { lengthOf } from "../lib/text.ts";
 import { common } from "../styles/common.ts";
 import { LANGUAGES, language, problemText } from "../words/index.ts";
 
@@ -17,6 +18,7 @@ export class DoranWelcome extends Piece {
   declare fields: Readonly<Record<string, string>>;
   declare invite: boolean;
   declare shown: boolean;
+  #weakness: Weakness = "password";
 
   constructor() {
     super();
@@ -59,8 +61,13 @@ export class DoranWelcome extends Piece {
 
   #field(name: string, label: string, hint: string, input: TemplateResult): TemplateResult {
     const wrong = name in this.fields;
+    return html`<div class="field"><label for=${name}>${label}</label>${input}<span id="${name}-note" class=${wrong ? "wrong" : "hint"}>${wrong ? this.#rule(name) : hint}</span></div>`;
+  }
+
+  /** What the field must be; the server says so in its own language only, and of passwords the reason differs. */
+  #rule(name: string): string | undefined {
     const rules: Readonly<Record<string, string>> = this.words.wrong;
-    return html`<div class="field"><label for=${name}>${label}</label>${input}<span id="${name}-note" class=${wrong ? "wrong" : "hint"}>${wrong ? (rules[name] ?? this.fields[name]) : hint}</span></div>`;
+    return rules[name === "password" ? this.#weakness : name] ?? this.fields[name];
   }
 
   #ended(): TemplateResult | typeof nothing {
@@ -93,7 +100,7 @@ export class DoranWelcome extends Piece {
       if (this.mode === "signUp") await this.#signUp(said);
       await this.client.logIn(said("username").trim(), said("password"), deviceName());
     } catch (error) {
-      this.#refused(error);
+      this.#refused(error, { username: said("username").trim(), password: said("password") });
     } finally {
       this.busy = false;
     }
@@ -110,10 +117,11 @@ export class DoranWelcome extends Piece {
     });
   }
 
-  #refused(error: unknown): void {
+  #refused(error: unknown, given: { username: string; password: string }): void {
     if (!(error instanceof DoranError)) throw error;
     this.problem = problemText(error.code);
     this.fields = error.fields;
+    this.#weakness = weakness(given.password, given.username);
     this.invite ||= error.code === "invite_required";
     const first = Object.keys(error.fields)[0];
     void this.updateComplete.then(() => this.renderRoot.querySelector<HTMLInputElement>(first ? `#${CSS.escape(first)}` : "#password")?.focus());
@@ -212,6 +220,15 @@ export class DoranWelcome extends Piece {
       }
     `,
   ];
+}
+
+type Weakness = "password" | "password_is_handle" | "password_guessable";
+
+/** Why a password was refused: its length, or what it is. */
+export function weakness(password: string, username: string): Weakness {
+  const length = lengthOf(password);
+  if (length < 8 || length > 256) return "password";
+  return password.toLocaleLowerCase() === username.toLocaleLowerCase() ? "password_is_handle" : "password_guessable";
 }
 
 const mark = html`<svg viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4" stroke-linejoin="round" stroke-linecap="round"><path fill="currentColor" d="M9 27c0-9 8-15 18-15s18 6 18 15-8 15-18 15c-2.2 0-4.3-.3-6.2-.9L11 44l2-8a14 14 0 0 1-4-9Z"/><path d="M50 27c3 2.6 4.5 5.9 4.5 9.5 0 3.3-1.3 6.3-3.5 8.7L52.5 52 45 49.5c-1.8.6-3.8.9-5.9.9-4.5 0-8.6-1.5-11.4-4" opacity=".55"/></svg>`;

@@ -11,6 +11,7 @@ export const aid = css`
     border-radius: 1rem;
     background: var(--raised);
     font-size: 0.9375rem;
+    overflow: clip;
     animation: arrive 140ms ease-out;
   }
   @keyframes arrive {

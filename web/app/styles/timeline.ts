@@ -121,8 +121,22 @@ export const timeline = css`
     color: var(--theirs-ink);
     box-shadow: var(--shadow-bubble);
     white-space: pre-wrap;
+    overflow: clip;
     overflow-wrap: anywhere;
     word-break: keep-all;
+  }
+  /* Whoever selects several messages copies their words, and nothing that only stands beside them. */
+  .line > .unseen,
+  .day,
+  .divider,
+  .sum,
+  .lost,
+  .face,
+  .quote,
+  .meta,
+  .refusal {
+    user-select: none;
+    -webkit-user-select: none;
   }
   .row:not(.mine).opens .bubble {
     border-start-start-radius: 0.35rem;

@@ -35,10 +35,10 @@ export function onLanguage(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Korean if the browser prefers it to English, or prefers neither. */
+/** Korean if the browser prefers it to English; English for who asks for neither. */
 export function preferred(languages: readonly string[]): Language {
   const known = languages.map((tag) => tag.toLowerCase().split("-")[0]).find((tag) => tag === "ko" || tag === "en");
-  return (known as Language | undefined) ?? "ko";
+  return (known as Language | undefined) ?? "en";
 }
 
 /** What a refusal means, in words for the person who sees it. */

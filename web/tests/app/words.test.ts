@@ -9,12 +9,12 @@ afterEach(() => speak("ko"));
 
 const noon = new Date(2026, 10, 23, 14, 15);
 
-test("Korean is spoken unless English is preferred", () => {
+test("Korean is spoken where it is preferred, and English to everybody else", () => {
   expect(preferred(["ko-KR", "en"])).toBe("ko");
   expect(preferred(["en-GB", "ko"])).toBe("en");
   expect(preferred(["ja", "en-US"])).toBe("en");
-  expect(preferred(["fr"])).toBe("ko");
-  expect(preferred([])).toBe("ko");
+  for (const neither of [["fr-FR", "fr"], ["ja"], ["de-CH", "it"], ["kok-IN"], []]) expect(preferred(neither)).toBe("en");
+  expect(preferred(["fr", "ko", "en"])).toBe("ko");
 });
 
 test("no word is missing or empty in either language", () => {
