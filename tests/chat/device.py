@@ -95,7 +95,7 @@ class Device:
         return {
             talk: {
                 **{name: one[name] for name in STATE if name != "unread_count"},
-                "unread_count": _unread(one),
+                "unread_count": self._unread(talk),
                 "messages": {
                     seq: (message["content"], message["is_deleted"], message["edited_at"], message["reply_to"])
                     for seq, message in sorted(self.messages.get(talk, {}).items())
@@ -105,12 +105,14 @@ class Device:
             for talk, one in self.conversations.items()
         }
 
-
-def _unread(conversation: dict[str, Any]) -> int:
-    """Positions after my mark, but for those that a restore emptied."""
-    mark = max(conversation["me"]["last_read_seq"], conversation["me"]["hidden_before_seq"] - 1)
-    lost = sum(max(0, one["last_seq"] - max(mark, one["first_seq"] - 1)) for one in conversation["lost"])
-    return max(0, conversation["last_seq"] - mark - lost)  # type: ignore[no-any-return]
+    def _unread(self, talk: str) -> int:
+        """Unread by its definition: after my mark, not mine, not deleted, not hidden from me, not lost."""
+        me = self.conversations[talk]["me"]
+        mark = max(me["last_read_seq"], me["hidden_before_seq"] - 1)
+        return sum(
+            seq > mark and message["sender_id"] not in (self.person.id, "") and not message["is_deleted"]
+            for seq, message in self.messages.get(talk, {}).items()
+        )
 
 
 async def fresh(person: Person) -> dict[str, Any]:

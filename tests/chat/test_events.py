@@ -155,6 +155,24 @@ async def test_nobody_is_called_across_a_block(
     assert [one["conversation_id"] for one in play.said("message.undelivered")] == [other]
 
 
+@pytest.mark.settings(undelivered_seconds=600)
+async def test_nobody_is_called_for_what_was_deleted(
+    play: Play, minji: Person, junho: Person, sora: Person, talk: str
+) -> None:
+    for message in (await minji.sends(talk, "하나"), await minji.sends(talk, "둘")):
+        await minji.deletes(message)
+    other = await minji.starts(sora)
+    await minji.sends(other, "이것은 아무도")
+    await in_vain(play, sora, other)
+    await eventually(lambda: play.said("message.undelivered"))
+    assert [one["conversation_id"] for one in play.said("message.undelivered")] == [other]
+    assert [row["undelivered_seq"] for row in play.rows("member", f"user_id = '{junho.id}'")] == [2]
+    await minji.sends(talk, "셋")
+    await in_vain(play, junho, talk)
+    await eventually(lambda: len(play.said("message.undelivered")) == 2)
+    assert play.said("message.undelivered")[1]["unread_count"] == 1
+
+
 async def test_no_words_and_no_tokens_in_any_log(
     play: Play, minji: Person, junho: Person, talk: str, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:

@@ -212,12 +212,40 @@ async def test_an_answer_names_a_message_of_the_same_conversation(
     assert (await minji.sees(talk))["messages"][-1]["reply_to"] == asked["id"]
 
     elsewhere = await minji.sends(await minji.starts(sora), "비밀")
-    gone = await minji.sends(talk, "취소")
-    await minji.deletes(gone)
     before = play.stored()
-    for wrong in (elsewhere["id"], gone["id"], str(uuid.uuid4()), "nothing", ""):
+    for wrong in (elsewhere["id"], str(uuid.uuid4()), "nothing", ""):
         refuses(await junho.tries_to_send(talk, reply_to=wrong), 422, "validation_failed", "reply_to")
     assert play.stored() == before
+
+
+@pytest.mark.parametrize("scope", ["everyone", "me"])
+async def test_a_message_that_is_deleted_while_it_is_answered_can_be_answered(
+    minji: Person, junho: Person, talk: str, scope: str
+) -> None:
+    """준호 was writing, or offline: his words arrive, as an answer to a tombstone."""
+    asked = await minji.sends(talk, "언제?")
+    await (minji if scope == "everyone" else junho).deletes(asked, scope=scope)
+    answer = await junho.sends(talk, "내일", reply_to=asked["id"], client_message_id="a-1")
+    again = await junho.tries_to_send(talk, "내일", reply_to=asked["id"], client_message_id="a-1")
+    assert (again.status, again.json) == (200, answer)
+    seen = (await junho.sees(talk))["messages"]
+    assert [(one["content"], one["reply_to"]) for one in seen] == [("", None), ("내일", asked["id"])]
+
+
+async def test_a_message_that_is_deleted_while_its_answer_is_on_its_way(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    """Both stand in one commit, whichever comes first."""
+    asked = await minji.sends(talk, "언제?")
+    hers, his = await minji.opens(talk), await junho.opens(talk)
+    async with play.held_up():
+        hers.says(type="delete_message", message_id=asked["id"])
+        his.says(type="chat_message", content="내일", reply_to=asked["id"], ref=1)
+        await his.hears_nothing_before_pong()
+    assert (await his.hears("ack"))["message"]["reply_to"] == asked["id"]
+    await hers.hears("message_deleted")
+    seen = (await minji.sees(talk))["messages"]
+    assert [(one["is_deleted"], one["reply_to"]) for one in seen] == [(True, None), (False, asked["id"])]
 
 
 async def test_the_answer_to_a_message_that_goes_away_stays(minji: Person, junho: Person, talk: str) -> None:

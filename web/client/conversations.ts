@@ -57,10 +57,23 @@ export class Thread {
     return Math.max(this.me.last_read_seq, this.claimed.read);
   }
 
-  /** Arithmetic on marks: a send moves its author's own mark, so everything after it is the other's, or was lost. */
+  /**
+   * Messages after my mark that are not mine (a send moves its author's mark), not deleted, not hidden and not lost.
+   * What is held is counted; of what is not, the server's newest summary knows how much was deleted. Both are never
+   * too small, so the smaller one is right.
+   */
   get unread(): number {
     const mark = Math.max(this.readUpTo, this.me.hidden_before_seq - 1);
-    return Math.max(0, this.lastSeq - mark - this.lostAfter(mark));
+    const { last_seq, unread_count } = this.#view;
+    return Math.max(0, Math.min(this.#presentAfter(mark), unread_count + this.#presentAfter(Math.max(mark, last_seq))));
+  }
+
+  /** How many positions after this one are neither lost nor known to be deleted. */
+  #presentAfter(seq: number): number {
+    const { messages } = this.timeline;
+    let deleted = 0;
+    for (let at = messages.length - 1; at >= 0 && messages[at]!.seq > seq; at--) if (isDeleted(messages[at]!)) deleted++;
+    return this.lastSeq - seq - this.lostAfter(seq) - deleted;
   }
 
   /** How many positions after this one a restore of the server emptied. */
@@ -91,6 +104,11 @@ export class Thread {
   presume(change: Partial<MyState>): void {
     this.#view = { ...this.#view, me: { ...this.me, ...change } };
   }
+}
+
+/** A lost position is a tombstone too, and counted as lost. */
+function isDeleted({ is_deleted, sender_id }: Message): boolean {
+  return is_deleted && sender_id !== "";
 }
 
 type TwoMarks = Pick<Marks, "last_delivered_seq" | "last_read_seq">;

@@ -81,7 +81,7 @@ def _between(caller: str, other: str) -> Outcome:
     if found is not None:
         return Outcome((summary(for_member(str(found.id), caller)), False))
     side = _create(caller, other)
-    return Outcome((side.view(None), True), deliveries=[_created(side), _created(_turned(side))])
+    return Outcome((side.view(None), True), deliveries=[_created(side), _created(turned(side))])
 
 
 def _create(caller: str, other: str) -> Side:
@@ -98,7 +98,8 @@ def _create(caller: str, other: str) -> Side:
     return Side(conversation, me, peer)
 
 
-def _turned(side: Side) -> Side:
+def turned(side: Side) -> Side:
+    """Return the same conversation from the other member's side."""
     return Side(side.conversation, side.peer, side.me, side.lost)
 
 
@@ -136,7 +137,7 @@ def both_sides(ids: Sequence[uuid.UUID]) -> Iterator[Side]:
     lost = timelines.lost_ranges(place for place, (one, _) in members.items() if one.conversation.lost_seq)
     for conversation_id, (one, other) in members.items():
         side = Side(one.conversation, one, other, lost.get(conversation_id, ()))
-        yield from (side, _turned(side))
+        yield from (side, turned(side))
 
 
 def summary(side: Side) -> frames.ConversationView:

@@ -21,7 +21,7 @@ from doran.chat.models import Conversation, Member
 _CONVERSATION = ("id", "participant1_id", "participant2_id", "last_seq", "change_seq", "lost_seq", "is_active")
 _MEMBER = (
     "user_id", "id", "last_delivered_seq", "last_read_seq", "shown_delivered_seq", "shown_read_seq", "marked_unread",
-    "hidden_before_seq",
+    "hidden_before_seq", "unread_deleted", "unread_deleted_after",
 )  # fmt: skip
 
 
@@ -39,6 +39,13 @@ class MarksRow:
     shown_read: int
     marked_unread: bool
     hidden_before: int
+    unread_deleted: int
+    unread_deleted_after: int
+
+    @property
+    def mark(self) -> int:
+        """Up to where nothing is unread."""
+        return max(self.read, self.hidden_before - 1)
 
     def advance_all(self, seq: int) -> int:
         """Who sends has read everything before it, and both may know; returns up to where they had read before."""

@@ -11,11 +11,10 @@ from functools import partial
 
 from django.db.models import F, QuerySet
 
-from doran.chat import timelines
+from doran.chat import timelines, unread
 from doran.chat.models import Conversation, Member, Message, Outbox
 from doran.chat.storing import Sent
 from doran.chat.typing import TypingSigns
-from doran.chat.views import unread_count
 from doran.chat.writer import DATABASE, Job, Outcome, Reply, Writer
 from doran.contracts import events
 from doran.contracts.people import ASSISTANT_ID
@@ -142,7 +141,7 @@ def _behind() -> QuerySet[Member]:
 
 
 def say_undelivered(conversation_id: str, user_id: str) -> Outcome:
-    """Add the event for everything up to now, once. In the writer's transaction."""
+    """Add the event for everything up to now, once, unless all of it was deleted. In the writer's transaction."""
     conversation = Conversation.objects.using(DATABASE).select_for_update().get(id=conversation_id)
     me = Member.objects.using(DATABASE).get(conversation=conversation, user_id=user_id)
     last = conversation.last_seq
@@ -152,9 +151,11 @@ def say_undelivered(conversation_id: str, user_id: str) -> Outcome:
     me.undelivered_seq = last
     me.save(using=DATABASE, update_fields=["undelivered_seq"])
     lost = timelines.lost_of(conversation.id) if conversation.lost_seq else ()
-    unread = unread_count(last, read=me.last_read_seq, hidden_before=me.hidden_before_seq, lost=lost)
+    number = unread.of(me, last, lost)
+    if not number:
+        return Outcome()
     now = clock.rfc3339(clock.now())
     Outbox.add(
-        events.MessageUndelivered(conversation_id, user_id, message.sender_id, str(message.id), last, unread, now)
+        events.MessageUndelivered(conversation_id, user_id, message.sender_id, str(message.id), last, number, now)
     )
     return Outcome()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 from doran.chat import statements as sql
-from doran.chat import timelines
+from doran.chat import timelines, unread
 from doran.chat.models import Conversation, HiddenMessage, Member, Message
 from doran.chat.sight import MINE, my_state
 from doran.chat.timelines import Lost
-from doran.chat.views import MESSAGE_FIELDS, lost_view, message_view, unread_count
+from doran.chat.views import MESSAGE_FIELDS, lost_view, message_view
 from doran.contracts import frames
 
 _CONVERSATION = (
@@ -23,7 +24,8 @@ _CONVERSATION = (
     "lost_seq",
 )  # fmt: skip
 _PEER = ("user_id", "shown_delivered_seq", "shown_read_seq")
-_ENDS = (len(_CONVERSATION), len(_CONVERSATION) + len(_PEER), len(_CONVERSATION) + len(_PEER) + len(MINE))
+_UNREAD = ("unread_deleted", "unread_deleted_after")
+_ENDS = tuple(accumulate(map(len, (_CONVERSATION, _PEER, MINE, _UNREAD))))
 _LOST_SEQ = _CONVERSATION.index("lost_seq")
 
 
@@ -43,7 +45,7 @@ def _views(rows: Sequence[Any]) -> Iterator[frames.ConversationView]:
 
 
 def _view(row: Sequence[Any], lost: Lost) -> frames.ConversationView:
-    conversation, peer, mine, (is_hidden, *last) = _parts(row)
+    conversation, peer, mine, (deleted, deleted_after), (is_hidden, *last) = _parts(row)
     place, one, other, created, updated, is_active, last_seq, change_seq, _ = conversation
     me, conversation_id = my_state(mine), sql.wire_uuid(place)
     return frames.ConversationView(
@@ -55,7 +57,14 @@ def _view(row: Sequence[Any], lost: Lost) -> frames.ConversationView:
         is_active=bool(is_active),
         last_seq=last_seq,
         change_seq=change_seq,
-        unread_count=unread_count(last_seq, read=me.last_read_seq, hidden_before=me.hidden_before_seq, lost=lost),
+        unread_count=unread.count(
+            last_seq,
+            read=me.last_read_seq,
+            hidden_before=me.hidden_before_seq,
+            lost=lost,
+            deleted=deleted,
+            deleted_after=deleted_after,
+        ),
         last_message=_last(last, hidden=bool(is_hidden), conversation_id=conversation_id),
         me=me,
         peer=frames.Marks(*peer),
@@ -63,9 +72,8 @@ def _view(row: Sequence[Any], lost: Lost) -> frames.ConversationView:
     )
 
 
-def _parts(row: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any], Sequence[Any]]:
-    first, second, third = _ENDS
-    return row[:first], row[first:second], row[second:third], row[third:]
+def _parts(row: Sequence[Any]) -> list[Sequence[Any]]:
+    return [row[start:end] for start, end in pairwise((0, *_ENDS, len(row)))]
 
 
 def _last(row: Sequence[Any], *, hidden: bool, conversation_id: str) -> frames.MessageView | None:
@@ -79,7 +87,7 @@ def _page() -> str:
     shown = (
         sql.columns(Conversation, _CONVERSATION, of="c"),
         sql.columns(Member, _PEER, of="p"),
-        sql.columns(Member, MINE, of="m"),
+        sql.columns(Member, (*MINE, *_UNREAD), of="m"),
         (
             f"EXISTS (SELECT 1 FROM {sql.table(HiddenMessage)} h"  # noqa: S608
             " WHERE h.conversation_id = c.id AND h.user_id = m.user_id AND h.seq = c.last_seq)"

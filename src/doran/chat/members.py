@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from doran.chat import conversations, feed, people
+from doran.chat import conversations, feed, people, unread
 from doran.chat.conversations import Side
 from doran.chat.models import Member
 from doran.chat.writer import DATABASE, Outcome
@@ -37,6 +37,8 @@ def change(*, conversation_id: str, user_id: str, wanted: StateChange) -> Outcom
     """Change my side and show it to my other screens. In the writer's transaction."""
     side = conversations.for_member(conversation_id, user_id, lock=True)
     new = {name: value for name, value in _values(side, wanted) if getattr(side.me, name) != value}
+    if "hidden_before_seq" in new:
+        new |= unread.hide_before(side.me, new["hidden_before_seq"], last_seq=side.conversation.last_seq)
     if new:
         _save(side.me, new)
         feed.note_state(conversation_id, side.conversation, user_id, side.me.state_seq)

@@ -14,7 +14,7 @@ import msgspec
 from django.db import transaction
 
 from doran.chat import content as texts
-from doran.chat import conversations, counters, feed, people, storing, timelines
+from doran.chat import conversations, counters, feed, people, storing, timelines, unread
 from doran.chat.conversations import Side
 from doran.chat.models import CLIENT_MESSAGE_ID_LENGTH, HiddenMessage, Message, MessageChange, Outbox
 from doran.chat.shop import shop
@@ -171,7 +171,10 @@ def _delete_for_everyone(message: Message, side: Side) -> Outcome:
             clock.rfc3339(message.updated_at),
         )
     )  # fmt: skip
-    return _changed(message, side, frames.MessageDeleted)
+    outcome = _changed(message, side, frames.MessageDeleted)
+    if side.peer.user_id not in _hidden_from(message) and unread.note_deleted(side.peer, message.seq):
+        outcome.deliveries = (*outcome.deliveries, conversations.updated(conversations.turned(side)))
+    return outcome
 
 
 def _hide(message: Message, side: Side) -> Outcome:
@@ -185,8 +188,10 @@ def _hide(message: Message, side: Side) -> Outcome:
     row.save(using=DATABASE, update_fields=["state_seq"])
     feed.note_state(str(message.conversation_id), side.conversation, side.me.user_id, row.state_seq)
     frame = frames.MessageDeleted(str(message.conversation_id), msgspec.Raw(frames.encode(view)))
-    mine = Delivery((side.me.user_id,), frames.encode(frame).decode(), str(message.conversation_id))
-    return Outcome(view, deliveries=[mine])
+    mine = [Delivery((side.me.user_id,), frames.encode(frame).decode(), str(message.conversation_id))]
+    if not message.is_deleted and unread.note_deleted(side.me, message.seq):
+        mine.append(conversations.updated(side))
+    return Outcome(view, deliveries=mine)
 
 
 def _touch(message: Message, side: Side, *changed: str) -> None:

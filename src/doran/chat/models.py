@@ -61,7 +61,8 @@ class Member(models.Model):
 
     `shown_*` is how far the other person may know the marks; they stand still while one blocks
     the other. `state_seq` is the person's own change counter when the private state last changed.
-    `undelivered_seq` is up to where `message.undelivered` was said.
+    `undelivered_seq` is up to where `message.undelivered` was said. `unread_deleted` of the messages after
+    the mark `unread_deleted_after` are deleted or hidden (chat/unread.py).
     """
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="members", db_index=False)
@@ -78,6 +79,8 @@ class Member(models.Model):
     marked_unread = models.BooleanField(default=False)
     draft = models.TextField(default="")
     state_seq = models.BigIntegerField(default=0)
+    unread_deleted = models.BigIntegerField(default=0, db_default=0)
+    unread_deleted_after = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [

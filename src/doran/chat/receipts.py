@@ -13,12 +13,11 @@ from typing import Any, Literal
 
 from django.db.models import Q
 
-from doran.chat import conversations, feed, people, timelines
+from doran.chat import conversations, feed, people, timelines, unread
 from doran.chat import statements as sql
 from doran.chat.counters import Counter, MarksRow, held
 from doran.chat.models import Conversation, DeliveryReceipt, Member, Message, Outbox
 from doran.chat.shop import shop
-from doran.chat.views import unread_count
 from doran.chat.writer import DATABASE, Outcome, Reply, wait_for
 from doran.contracts import events, frames
 from doran.contracts.errors import Problem, invalid
@@ -86,6 +85,7 @@ class _Moved:
     marks: MarksRow
     reached: dict[Status, int] = field(default_factory=dict)
     ended_unread: bool = False
+    unread_moved: bool = False
     change_seq: int = 0
 
     @property
@@ -153,6 +153,7 @@ class _Batch:
         moved = self._moved.setdefault(place, _Moved(counter, marks))
         marks.delivered = max(marks.delivered, up_to)
         if status == "read":
+            moved.unread_moved |= unread.read_up_to(marks, counter, place[1], up_to)
             marks.read, marks.marked_unread = max(marks.read, up_to), False
         moved.ended_unread |= ends_unread
         if up_to > before:
@@ -166,11 +167,13 @@ class _Batch:
             status=claim.status,
             up_to_seq=marks.read if claim.status == "read" else marks.delivered,
             timestamp=clock.rfc3339(self._now),
-            unread_count=unread_count(
+            unread_count=unread.count(
                 counter.last_seq,
                 read=marks.read,
                 hidden_before=marks.hidden_before,
                 lost=timelines.lost_of(counter.db_id) if marks.read < counter.lost_seq else (),
+                deleted=marks.unread_deleted,
+                deleted_after=marks.unread_deleted_after,
             ),
         )
 
@@ -196,6 +199,13 @@ class _Batch:
             for one in (moved.marks,)
         ]
         sql.update_many(Member, MARKS, rows, where=("id",))
+        marks = [moved.marks for moved in self._moved.values() if moved.unread_moved]
+        sql.update_many(
+            Member,
+            ("unread_deleted", "unread_deleted_after"),
+            [(one.unread_deleted, one.unread_deleted_after, one.db_id) for one in marks],
+            where=("id",),
+        )
 
     def _write_changes(self, shown: Iterable[_Moved]) -> None:
         rows = {moved.counter.db_id: moved.counter.change_seq for moved in shown}

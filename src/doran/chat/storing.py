@@ -202,11 +202,14 @@ class _Batch:
 
 
 def _answerable(drafts: Sequence[Draft]) -> set[tuple[str, str]]:
-    """Which of the answered messages exist in their conversation and are not deleted."""
+    """Return which of the answered messages exist in their conversation, deleted ones included.
+
+    A message may be deleted while its answer is being written or waits to be sent: that is an answer to a tombstone.
+    """
     wanted = [draft.reply_to for draft in drafts if draft.reply_to is not None]
     if not wanted:
         return set()
-    rows = Message.objects.using(DATABASE).filter(id__in=wanted, is_deleted=False)
+    rows = Message.objects.using(DATABASE).filter(id__in=wanted)
     return {(str(place), str(one)) for place, one in rows.values_list("conversation_id", "id")}
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, cast
 
 from doran.chat import statements as sql
+from doran.chat import unread
 from doran.chat.models import Conversation, LostRange, Member, Message
 from doran.contracts import frames
 from doran.kernel.clock import rfc3339, rfc3339_or_none
@@ -69,15 +70,6 @@ def shown_marks(member: Member) -> frames.Marks:
     return frames.Marks(member.user_id, member.shown_delivered_seq, member.shown_read_seq)
 
 
-def unread_count(last_seq: int, *, read: int, hidden_before: int, lost: Iterable[LostRange]) -> int:
-    """Everything after my mark but what was lost; my own messages move my mark, so none of them is in it.
-
-    The mark may have been read a moment later than the conversation, so it can be ahead of it.
-    """
-    mark = max(read, hidden_before - 1)
-    return max(0, last_seq - mark - sum(max(0, one.last_seq - max(mark, one.first_seq - 1)) for one in lost))
-
-
 def lost_view(lost: Iterable[LostRange]) -> tuple[frames.LostRange, ...]:
     return tuple(frames.LostRange(one.first_seq, one.last_seq) for one in lost)
 
@@ -99,7 +91,7 @@ def conversation_fields(
         "is_active": conversation.is_active,
         "last_seq": last_seq,
         "change_seq": conversation.change_seq,
-        "unread_count": unread_count(last_seq, read=me.last_read_seq, hidden_before=me.hidden_before_seq, lost=lost),
+        "unread_count": unread.of(me, last_seq, lost),
         "last_message": last_message,
         "me": my_state(me),
         "peer": shown_marks(peer),

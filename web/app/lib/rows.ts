@@ -23,11 +23,12 @@ function isLost(message: Message | undefined): boolean {
 /** `opens` and `closes` say where a run of one person within one minute begins and ends; `after` is where new messages begin. */
 export function rows(messages: readonly Message[], from: number, to: number, waiting: readonly Waiting[], after: number | null): Row[] {
   const made: Row[] = [];
+  const first = firstUnread(messages, after);
   for (let at = from; at < to; at++) {
     const message = messages[at]!;
     const before = messages[at - 1];
     const next = messages[at + 1];
-    const divider = begins(message, before, after);
+    const divider = at === first;
     const newDay = !before || !sameDay(before.created_at, message.created_at);
     if (isLost(message)) {
       made.push({ kind: "lost", key: message.id, seq: message.seq, at: message.created_at, day: newDay, divider });
@@ -38,7 +39,7 @@ export function rows(messages: readonly Message[], from: number, to: number, wai
       key: message.client_message_id ?? message.id,
       message,
       opens: divider || !before || !together(before, message),
-      closes: !next || begins(next, message, after) || !together(message, next),
+      closes: !next || at + 1 === first || !together(message, next),
       day: newDay,
       divider,
     });
@@ -52,9 +53,12 @@ export function rows(messages: readonly Message[], from: number, to: number, wai
   return made;
 }
 
-/** The first message after the mark; nothing is said where the one before it is not held. */
-function begins(message: Message, before: Message | undefined, after: number | null): boolean {
-  return after !== null && message.seq > after && (before ? before.seq <= after : message.seq === after + 1);
+/** Where the first unread message stands: after the mark and not deleted. Nowhere (-1) if what comes right after the mark is not held. */
+function firstUnread(messages: readonly Message[], after: number | null): number {
+  if (after === null) return -1;
+  const next = messages.findIndex(({ seq }) => seq > after);
+  const isHeld = next > 0 || messages[next]?.seq === after + 1;
+  return isHeld ? messages.findIndex(({ seq, is_deleted }) => seq > after && !is_deleted) : -1;
 }
 
 function together(a: Message, b: Message): boolean {

@@ -34,6 +34,15 @@ describe("rows", () => {
     expect(rows(said, 0, 2, [], 6).map((row) => row.kind === "message" && row.divider)).toEqual([true, false]);
   });
 
+  test("the divider passes what was deleted, and stands nowhere if all of it was", () => {
+    const gone = (seq: number) => message(seq, { is_deleted: true, content: "" });
+    const divided = (messages: ReturnType<typeof message>[]) => rows(messages, 0, messages.length, [], 1).map((row) => row.kind === "message" && row.divider);
+    expect(divided([message(1), gone(2), gone(3), message(4), gone(5)])).toEqual([false, false, false, true, false]);
+    expect(divided([message(1), gone(2), gone(3)])).toEqual([false, false, false]);
+    expect(divided([gone(2), message(3)])).toEqual([false, true]);
+    expect(divided([gone(3), message(4)])).toEqual([false, false]);
+  });
+
   test("what waits comes last, and only where the end is in sight", () => {
     const said = [message(1), message(2)];
     expect(rows(said, 0, 2, [waiting(5)], null).map(({ kind }) => kind)).toEqual(["message", "message", "waiting"]);

@@ -69,6 +69,39 @@ describe("sync", () => {
     expect(thread.unread).toBe(0);
   });
 
+  test("what was deleted is not unread, heard live or missed", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(1), message(2), message(3)])]);
+    const thread = client.conversation(TALK)!;
+    expect(thread.unread).toBe(3);
+    const gone = (seq: number, change_seq: number) => message(seq, { change_seq, content: "", is_deleted: true });
+    socket.hear({ type: "message_deleted", conversation_id: TALK, message: gone(2, 4) });
+    expect(thread.unread).toBe(2);
+    socket.hear({ type: "conversation_updated", conversation_id: TALK, conversation: talk(3, { change_seq: 4, unread_count: 2 }) });
+    socket.hear(live(message(4, { change_seq: 5 })));
+    expect(thread.unread).toBe(3);
+    socket.hear({ type: "message_deleted", conversation_id: TALK, message: gone(4, 6) });
+    expect(thread.unread).toBe(2);
+    client.markRead(TALK, 1);
+    expect(thread.unread).toBe(1);
+    client.markRead(TALK, 3);
+    expect(thread.unread).toBe(0);
+  });
+
+  test("what was deleted further back than anything held is told by the summary", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(29), message(30)], { unread_count: 27 })]);
+    const thread = client.conversation(TALK)!;
+    expect(thread.unread).toBe(27);
+    socket.hear({ type: "message_deleted", conversation_id: TALK, message: message(2, { change_seq: 31, content: "", is_deleted: true }) });
+    socket.hear({ type: "conversation_updated", conversation_id: TALK, conversation: talk(30, { change_seq: 31, unread_count: 26 }) });
+    expect(thread.unread).toBe(26);
+    socket.hear(live(message(31, { change_seq: 32 })));
+    expect(thread.unread).toBe(27);
+    client.markRead(TALK, 28);
+    expect(thread.unread).toBe(3);
+  });
+
   test("more changes than fit in the answer are asked for", async () => {
     const client = minji(server);
     (await online(server, client, [line([message(1)])])).drop(1006);

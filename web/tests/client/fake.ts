@@ -172,7 +172,7 @@ export function talk(lastSeq: number, more: Partial<Conversation> = {}): Convers
     is_active: true,
     last_seq: lastSeq,
     change_seq: lastSeq,
-    unread_count: 0,
+    unread_count: lastSeq - (more.me?.last_read_seq ?? 0) - (more.lost ?? []).reduce((sum, { first_seq, last_seq }) => sum + last_seq - first_seq + 1, 0),
     last_message: null,
     me: { last_delivered_seq: 0, last_read_seq: 0, muted_until: null, archived: false, pinned_at: null, hidden_before_seq: 0, marked_unread: false, draft: "" },
     peer: { user_id: JUNHO, last_delivered_seq: 0, last_read_seq: 0 },
