@@ -253,11 +253,38 @@ def test_a_request_without_a_name_cannot_be_retried_under_one(minji: Person) -> 
     refuses(minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1"), 401, "refresh_token_reused")
 
 
-def test_after_ten_seconds_it_is_a_reuse(minji: Person, hands: Hands) -> None:
+@pytest.mark.parametrize("away", [{"seconds": 11}, {"hours": 12}, {"days": 29}])
+def test_a_browser_closed_while_it_renewed_goes_on_when_it_is_opened_again(
+    away: dict[str, float], minji: Person, hands: Hands
+) -> None:
+    minji.joins()
+    lost = minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1").json()
+    hands.move(**away)
+    again = minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1")
+    assert (again.status_code, again.json()["refresh_token"]) == (200, lost["refresh_token"])
+    minji.takes(again)
+    assert minji.get("users/me/").status_code == 200
+    assert minji.takes(minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-2")).get("users/me/").status_code == 200
+    assert said("session.revoked") == []
+
+
+def test_a_lost_answer_does_not_outlive_its_session(minji: Person, hands: Hands) -> None:
     minji.joins()
     assert minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1").status_code == 200
-    hands.move(seconds=10.5)
-    refuses(minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1"), 401, "refresh_token_reused")
+    hands.move(days=61)
+    refuses(minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1"), 401, "invalid_refresh_token")
+
+
+def test_a_thief_who_copied_a_request_under_way_is_found_at_the_next_renewal(minji: Person) -> None:
+    minji.joins()
+    stolen = minji.refresh
+    assert minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1").status_code == 200  # and the answer is lost
+    thief = minji.elsewhere()
+    thief.takes(thief.refreshes(stolen, HTTP_IDEMPOTENCY_KEY="try-1"))
+    minji.takes(minji.refreshes(HTTP_IDEMPOTENCY_KEY="try-1"))
+    assert minji.takes(minji.refreshes(HTTP_IDEMPOTENCY_KEY="minji-2")).get("users/me/").status_code == 200
+    refuses(thief.refreshes(HTTP_IDEMPOTENCY_KEY="thief-2"), 401, "refresh_token_reused")
+    refuses(minji.get("users/me/"), 401, "not_authenticated")
 
 
 def test_once_the_successor_was_used_the_name_helps_no_more(minji: Person) -> None:

@@ -3,6 +3,7 @@
 import { Ai } from "./ai.ts";
 import { type Thread, Conversations } from "./conversations.ts";
 import { Emitter } from "./emitter.ts";
+import { Drafts } from "./drafts.ts";
 import { DoranError } from "./errors.ts";
 import type {
   Ack,
@@ -28,9 +29,10 @@ import { uuidv7 } from "./ids.ts";
 import { Outbox } from "./outbox.ts";
 import { People } from "./people.ts";
 import { Rest } from "./rest.ts";
-import { type Channel, Session } from "./session.ts";
+import { Session } from "./session.ts";
 import { Socket, type Status, type WebSocketLike } from "./socket.ts";
 import type { Storage, Waiting } from "./storage.ts";
+import { type Channel, Tabs } from "./tabs.ts";
 import { TypingNotice } from "./typing.ts";
 
 export interface ClientOptions {
@@ -76,6 +78,8 @@ const SEQ_GAP_MS = 200;
 const CHANGE_GAP_MS = 4_000;
 const RETRY_MS = 1_500;
 const MARK_MS = 50;
+/** So long a log-out waits for drafts to be saved. */
+const LAST_SAVE_MS = 1_000;
 const TYPING_SHOWN_MS = 12_000;
 const PRESENCE_AT_ONCE = 100;
 /** A frame over 64 KiB closes the socket; what comes near goes by REST. */
@@ -87,7 +91,9 @@ export class DoranClient extends Emitter<ClientEvents> {
   readonly ai: Ai;
   readonly #session: Session;
   readonly #socket: Socket;
+  readonly #tabs: Tabs;
   readonly #outbox: Outbox;
+  readonly #drafts: Drafts;
   readonly #typing: TypingNotice;
   readonly #storage: Storage;
   readonly #conversations = new Conversations();
@@ -106,15 +112,17 @@ export class DoranClient extends Emitter<ClientEvents> {
     const baseUrl = options.baseUrl ?? "";
     const fetchIt = options.fetch ?? ((input, init) => fetch(input, init));
     this.#storage = options.storage;
+    this.#tabs = new Tabs(options.channel === undefined ? browserChannel() : options.channel);
     this.#session = new Session({
       baseUrl,
       storage: options.storage,
       fetch: fetchIt,
-      channel: options.channel === undefined ? browserChannel() : options.channel,
+      tabs: this.#tabs,
       onEnded: (reason) => this.#ended(reason),
+      onReplaced: (before) => this.#replaced(before !== null),
     });
     const token = (rejected?: string) => this.#session.token(rejected);
-    this.rest = new Rest({ baseUrl, fetch: fetchIt, token });
+    this.rest = new Rest({ baseUrl, fetch: fetchIt, token, identity: () => this.sessionId });
     this.people = new People((id) => this.rest.user(id), (userId) => this.emit("person", { userId }));
     this.ai = new Ai({
       rest: this.rest,
@@ -129,8 +137,17 @@ export class DoranClient extends Emitter<ClientEvents> {
       open: options.open ?? ((url) => new WebSocket(url)),
       ...(options.random ? { random: options.random } : {}),
     });
+    this.#drafts = new Drafts({
+      storage: options.storage,
+      tabs: this.#tabs,
+      save: async (id, text) => this.#meet(await this.rest.keepDraft(id, text)),
+      saved: (id) => this.#conversations.get(id)?.me.draft,
+      onSaved: (id, text) => this.#conversations.get(id)?.presume({ draft: text }),
+      onChanged: (id) => this.#waitingChanged(id),
+    });
     this.#outbox = new Outbox({
       storage: options.storage,
+      tabs: this.#tabs,
       online: () => this.#socket.online,
       send: (id, body) => this.#sendOnce(id, body),
       onAccepted: (message) => this.#hearMessage(message),
@@ -164,8 +181,9 @@ export class DoranClient extends Emitter<ClientEvents> {
     return this.#synced;
   }
 
-  /** Take up the session this browser has kept; false if one has to log in. */
+  /** Take up the session this browser has kept; false if one has to log in, here or in another tab. */
   async restore(): Promise<boolean> {
+    this.#listen();
     if (!(await this.#session.restore())) return false;
     this.#begin();
     return true;
@@ -177,6 +195,7 @@ export class DoranClient extends Emitter<ClientEvents> {
 
   async logIn(username: string, password: string, deviceName?: string): Promise<void> {
     const answer = await this.rest.logIn({ username, password, ...(deviceName ? { device_name: deviceName } : {}) });
+    if (this.userId) this.#ended("logged_in_elsewhere");
     await this.#session.begin(answer);
     this.#begin();
   }
@@ -184,6 +203,7 @@ export class DoranClient extends Emitter<ClientEvents> {
   /** Ends the session here and on the server, and forgets everything, also what waits. */
   async logOut(): Promise<void> {
     const userId = this.userId;
+    await Promise.race([this.#drafts.saveAll(), new Promise((wake) => setTimeout(wake, LAST_SAVE_MS))]);
     this.#leave();
     if (userId) await this.#storage.forgetAll(userId).catch(() => undefined);
     await this.#session.end();
@@ -196,8 +216,10 @@ export class DoranClient extends Emitter<ClientEvents> {
 
   /** Leave without logging out. */
   disconnect(): void {
+    this.#stopListening?.();
+    this.#stopListening = null;
     this.#leave();
-    this.#session.close();
+    this.#tabs.close();
   }
 
   // -- conversations
@@ -263,11 +285,28 @@ export class DoranClient extends Emitter<ClientEvents> {
     };
     this.#typing.sent(conversationId);
     this.#outbox.add(entry);
+    this.#drafts.write(conversationId, "");
+    void this.#drafts.save(conversationId);
     return entry.clientMessageId;
+  }
+
+  /** What stands in the box now; call it at every key. It is kept at once, and shown where this person is, too. */
+  writeDraft(conversationId: string, text: string): void {
+    this.#drafts.write(conversationId, text);
+  }
+
+  /** The writer has gone on to something else. */
+  saveDraft(conversationId: string): void {
+    void this.#drafts.save(conversationId);
   }
 
   retry(clientMessageId: string): void {
     this.#outbox.retry(clientMessageId);
+  }
+
+  /** Send a refused answer as a message of its own. */
+  retryWithoutQuote(clientMessageId: string): void {
+    this.#outbox.retry(clientMessageId, { replyTo: null });
   }
 
   discard(clientMessageId: string): void {
@@ -315,6 +354,7 @@ export class DoranClient extends Emitter<ClientEvents> {
 
   /** The machine woke up or the network came back. */
   check(): void {
+    void this.#session.look();
     this.#socket.check();
   }
 
@@ -332,8 +372,19 @@ export class DoranClient extends Emitter<ClientEvents> {
     const userId = this.#requireUser();
     this.emit("session", { userId, reason: "" });
     void this.#outbox.load(userId).then(() => this.#outbox.flush());
-    this.#stopListening ??= listenToTheMachine(() => this.check());
+    void this.#drafts.load(userId);
+    this.#listen();
     this.connect();
+  }
+
+  #listen(): void {
+    this.#stopListening ??= listenToTheMachine(() => this.check(), () => void this.#drafts.saveAll());
+  }
+
+  /** Another tab has logged in: nothing of who was here before goes on. */
+  #replaced(wasLoggedIn: boolean): void {
+    if (wasLoggedIn) this.#ended("logged_in_elsewhere");
+    this.#begin();
   }
 
   #ended(reason: string): void {
@@ -342,12 +393,12 @@ export class DoranClient extends Emitter<ClientEvents> {
   }
 
   #leave(): void {
-    this.#stopListening?.();
-    this.#stopListening = null;
     this.#socket.stop();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+    this.#typing.forget();
     this.#outbox.clear();
+    this.#drafts.clear();
     this.#forgetStore();
     this.people.clear();
     this.ai.forget();
@@ -401,6 +452,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.emit("synced", { epoch: this.#epoch ?? "" });
     this.#watchPresence(this.#conversations.all().map(({ peerId }) => peerId));
     for (const thread of this.#conversations.all()) this.#afterChange(thread);
+    void this.#drafts.saveAll();
     void this.ai.begin();
   }
 
@@ -626,9 +678,12 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.#changed(id);
   }
 
+  /** What of this conversation is only in the browser. */
   #refreshWaiting(id: string): void {
     const thread = this.#conversations.get(id);
-    if (thread) thread.waiting = this.#outbox.of(id);
+    if (!thread) return;
+    thread.waiting = this.#outbox.of(id);
+    thread.unsavedDraft = this.#drafts.unsaved(id);
   }
 
   // -- small things
@@ -688,17 +743,19 @@ function browserChannel(): Channel | null {
   return typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("doran");
 }
 
-/** Where there is a window: the network's return and the screen's waking are reasons to look at once. */
-function listenToTheMachine(look: () => void): () => void {
+/** Where there is a window: the network's return and the screen's waking are reasons to look, its going to keep what is there. */
+function listenToTheMachine(look: () => void, keep: () => void): () => void {
   const target = globalThis.window;
   if (!target) return () => undefined;
-  const shown = () => document.visibilityState === "visible" && look();
+  const shown = () => (document.visibilityState === "visible" ? look() : keep());
   target.addEventListener("online", look);
   target.addEventListener("offline", look);
+  target.addEventListener("pagehide", keep);
   document.addEventListener("visibilitychange", shown);
   return () => {
     target.removeEventListener("online", look);
     target.removeEventListener("offline", look);
+    target.removeEventListener("pagehide", keep);
     document.removeEventListener("visibilitychange", shown);
   };
 }

@@ -10,6 +10,8 @@ export class Thread {
   readonly timeline = new Timeline();
   /** My messages that are not yet, or will never be, on the server; in the order they were written. */
   waiting: readonly Waiting[] = [];
+  /** What was written here or in another tab, and the server does not have yet. */
+  unsavedDraft: string | undefined;
   peerIsTyping = false;
   /** How often the server was asked for what is missing and had nothing. */
   fruitless = 0;
@@ -36,6 +38,11 @@ export class Thread {
 
   get isActive(): boolean {
     return this.#view.is_active;
+  }
+
+  /** What stands in the box. */
+  get draft(): string {
+    return this.unsavedDraft ?? this.me.draft;
   }
 
   get lastSeq(): number {

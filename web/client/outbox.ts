@@ -4,9 +4,11 @@ import { fullJitter } from "./backoff.ts";
 import { DoranError } from "./errors.ts";
 import type { Message, SendBody } from "./frames.ts";
 import type { Storage, Waiting } from "./storage.ts";
+import type { Tabs } from "./tabs.ts";
 
 export interface OutboxOptions {
   readonly storage: Storage;
+  readonly tabs: Tabs;
   readonly online: () => boolean;
   /** Say it to the server once; resolves with the stored message. */
   readonly send: (conversationId: string, body: SendBody) => Promise<Message>;
@@ -16,15 +18,23 @@ export interface OutboxOptions {
   readonly onRefused: (entry: Waiting) => void;
 }
 
+/** A message that another tab sends and has no answer for so long is abandoned: the tab was closed. */
+const ABANDONED_MS = 10_000;
+
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #entries = new Map<string, Waiting>();
   readonly #writes = new Map<string, Promise<void>>();
   readonly #busy = new Set<string>();
   readonly #sending = new Set<string>();
+  /** What is in the browser's store, and is gone from here if it is gone from there. */
+  readonly #kept = new Set<string>();
+  #userId: string | null = null;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
+    options.tabs.on("waiting", (entry) => entry.userId === this.#userId && this.#hear(entry));
+    options.tabs.on("settled", (entry) => entry.userId === this.#userId && this.#drop(entry));
   }
 
   of(conversationId: string): Waiting[] {
@@ -39,11 +49,37 @@ export class Outbox {
     return this.#sending.has(clientMessageId);
   }
 
-  /** Bring back what an earlier page, or another tab, has left. */
+  /** Bring back what an earlier page has left, and take over what other tabs have done unheard. */
   async load(userId: string): Promise<void> {
-    const kept = await this.#options.storage.waiting(userId).catch(() => []);
-    for (const entry of kept) if (!this.#entries.has(entry.clientMessageId)) this.#entries.set(entry.clientMessageId, entry);
-    for (const id of new Set(kept.map(({ conversationId }) => conversationId))) this.#options.onChanged(id);
+    this.#userId = userId;
+    const kept = await this.#options.storage.waiting(userId).catch(() => null);
+    if (!kept || this.#userId !== userId) return;
+    const ids = new Set(kept.map(({ clientMessageId }) => clientMessageId));
+    for (const entry of [...this.#entries.values()]) if (this.#isGone(entry, ids)) this.#drop(entry);
+    for (const entry of kept) this.#takeOver(entry);
+  }
+
+  #isGone({ clientMessageId }: Waiting, kept: ReadonlySet<string>): boolean {
+    return this.#kept.has(clientMessageId) && !kept.has(clientMessageId) && !this.#writes.has(clientMessageId);
+  }
+
+  #takeOver(entry: Waiting): void {
+    const { clientMessageId, conversationId } = entry;
+    if (this.#writes.has(clientMessageId) || this.#sending.has(clientMessageId)) return;
+    this.#entries.set(clientMessageId, entry);
+    this.#kept.add(clientMessageId);
+    this.#options.onChanged(conversationId);
+  }
+
+  /** Another tab sends it, or was refused. */
+  #hear(entry: Waiting): void {
+    this.#takeOver(entry);
+    if (entry.problem === null) setTimeout(() => this.#entries.has(entry.clientMessageId) && void this.#drain(entry.conversationId), ABANDONED_MS);
+  }
+
+  #drop({ clientMessageId, conversationId }: Pick<Waiting, "clientMessageId" | "conversationId">): void {
+    this.#kept.delete(clientMessageId);
+    if (this.#entries.delete(clientMessageId)) this.#options.onChanged(conversationId);
   }
 
   /** Shown and sent at once; kept beside that, so that a closed tab does not lose it. */
@@ -57,12 +93,16 @@ export class Outbox {
     for (const id of new Set([...this.#entries.values()].map(({ conversationId }) => conversationId))) void this.#drain(id);
   }
 
-  /** Try a refused message again, under the same id. */
-  retry(clientMessageId: string): void {
+  /** Try a refused message again, under the same id, or changed so that it may pass. */
+  retry(clientMessageId: string, change: Partial<Pick<Waiting, "replyTo">> = {}): void {
     const entry = this.#entries.get(clientMessageId);
     if (!entry) return;
-    this.#put({ ...entry, problem: null });
+    this.#put({ ...entry, ...change, problem: null });
     void this.#drain(entry.conversationId);
+  }
+
+  get(clientMessageId: string): Waiting | undefined {
+    return this.#entries.get(clientMessageId);
   }
 
   discard(clientMessageId: string): void {
@@ -77,9 +117,12 @@ export class Outbox {
     if (entry) this.#remove(entry);
   }
 
+  /** Another person, or nobody: what is in the browser's store stays there. */
   clear(): void {
+    this.#userId = null;
     this.#entries.clear();
     this.#sending.clear();
+    this.#kept.clear();
   }
 
   /** One at a time per conversation: that is what keeps the order in which they were written. */
@@ -130,14 +173,16 @@ export class Outbox {
 
   #put(entry: Waiting): void {
     this.#entries.set(entry.clientMessageId, entry);
-    this.#write(entry.clientMessageId, () => this.#options.storage.keep(entry));
+    this.#write(entry.clientMessageId, () => this.#options.storage.keep(entry).then(() => void this.#kept.add(entry.clientMessageId)));
+    this.#options.tabs.tell("waiting", entry);
     this.#options.onChanged(entry.conversationId);
   }
 
   #remove(entry: Waiting): void {
-    this.#entries.delete(entry.clientMessageId);
-    this.#write(entry.clientMessageId, () => this.#options.storage.forget(entry.clientMessageId));
-    this.#options.onChanged(entry.conversationId);
+    const { userId, conversationId, clientMessageId } = entry;
+    this.#write(clientMessageId, () => this.#options.storage.forget(clientMessageId));
+    this.#options.tabs.tell("settled", { userId, conversationId, clientMessageId });
+    this.#drop(entry);
   }
 
   /** Writes of one entry happen in order; a full disk costs the safety net, not the message. */

@@ -28,12 +28,16 @@ export interface RestOptions {
   readonly fetch: typeof fetch;
   /** A usable access token; given the rejected one, a newer. */
   readonly token: (rejected?: string) => Promise<string>;
+  /** Whose session it is now. A call that was begun in another one is not made, and its answer is not used. */
+  readonly identity: () => string | null;
 }
 
 interface Call {
   readonly method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   readonly body?: object;
   readonly anonymous?: boolean;
+  /** Goes on when the page is closed. */
+  readonly keepalive?: boolean;
 }
 
 const ANSWER_MS = 20_000;
@@ -104,6 +108,10 @@ export class Rest {
 
   changeState(id: string, body: StateChange): Promise<Conversation> {
     return this.#call(`chat/conversations/${encodeURIComponent(id)}/`, { method: "PATCH", body });
+  }
+
+  keepDraft(id: string, draft: string): Promise<Conversation> {
+    return this.#call(`chat/conversations/${encodeURIComponent(id)}/`, { method: "PATCH", body: { draft }, keepalive: true });
   }
 
   messages(id: string, at: { beforeSeq?: number; afterSeq?: number; pageSize?: number } = {}): Promise<Page<Message>> {
@@ -186,16 +194,29 @@ export class Rest {
   // -- the one door
 
   async #call<Answer>(path: string, call: Call = {}): Promise<Answer> {
-    const token = call.anonymous ? undefined : await this.#options.token();
+    if (call.anonymous) return answerIn(await this.#fetch(path, call));
+    const identity = this.#options.identity();
+    const token = await this.#tokenOf(identity);
     let response = await this.#fetch(path, call, token);
-    if (response.status === 401 && token !== undefined) {
-      response = await this.#fetch(path, call, await this.#options.token(token));
-    }
-    if (!response.ok) throw await refusal(response);
-    return (response.status === 204 ? undefined : await response.json()) as Answer;
+    if (response.status === 401) response = await this.#fetch(path, call, await this.#tokenOf(identity, token));
+    const answer = await answerIn<Answer>(response);
+    this.#requireSame(identity);
+    return answer;
   }
 
-  async #fetch(path: string, { method = "GET", body }: Call, token?: string): Promise<Response> {
+  /** What one person asked is never asked as another. */
+  async #tokenOf(identity: string | null, rejected?: string): Promise<string> {
+    this.#requireSame(identity);
+    const token = await this.#options.token(rejected);
+    this.#requireSame(identity);
+    return token;
+  }
+
+  #requireSame(identity: string | null): void {
+    if (this.#options.identity() !== identity) throw new DoranError("disconnected");
+  }
+
+  async #fetch(path: string, { method = "GET", body, keepalive = false }: Call, token?: string): Promise<Response> {
     const headers: Record<string, string> = { Accept: "application/json" };
     if (body) headers["Content-Type"] = "application/json";
     if (token) headers["Authorization"] = `Bearer ${token}`;
@@ -206,6 +227,7 @@ export class Rest {
         headers,
         cache: "no-store",
         credentials: "omit",
+        keepalive,
         signal: AbortSignal.timeout(ANSWER_MS),
         ...(body ? { body: JSON.stringify(body) } : {}),
       });
@@ -213,4 +235,9 @@ export class Rest {
       throw new DoranError("network");
     }
   }
+}
+
+async function answerIn<Answer>(response: Response): Promise<Answer> {
+  if (!response.ok) throw await refusal(response);
+  return (response.status === 204 ? undefined : await response.json()) as Answer;
 }

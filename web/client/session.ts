@@ -4,36 +4,20 @@ import { DoranError, refusal } from "./errors.ts";
 import type { TokenAnswer } from "./frames.ts";
 import { uuidv7 } from "./ids.ts";
 import type { Storage, StoredSession } from "./storage.ts";
-
-interface Access {
-  readonly token: string;
-  /** From when on it is renewed before use, in this machine's `Date.now()`. */
-  readonly staleAt: number;
-}
-
-/** What tabs of one browser tell each other; never leaves the origin. */
-type Shared =
-  | { readonly kind: "access"; readonly sessionId: string; readonly access: Access }
-  | { readonly kind: "logged_out"; readonly sessionId: string };
-
-export interface Channel {
-  postMessage(message: unknown): void;
-  onmessage: ((event: MessageEvent) => void) | null;
-  close(): void;
-}
+import type { Access, Tabs } from "./tabs.ts";
 
 export interface SessionOptions {
   readonly baseUrl: string;
   readonly storage: Storage;
   readonly fetch: typeof fetch;
-  /** Null where tabs cannot talk to each other. */
-  readonly channel: Channel | null;
+  readonly tabs: Tabs;
   readonly onEnded: (reason: string) => void;
+  /** Another tab has logged in, maybe as somebody else: from now on that session is this tab's, too. */
+  readonly onReplaced: (before: StoredSession | null) => void;
 }
 
 /** An access token is renewed this long before its end (or at half its life), so that none is rejected on the way. */
 const MARGIN_MS = 60_000;
-/** Three of these and their pauses stay within the ten seconds of a retried rotation. */
 const ANSWER_MS = 2_500;
 
 export class Session {
@@ -41,10 +25,18 @@ export class Session {
   #stored: StoredSession | null = null;
   #access: Access | null = null;
   #renewing: Promise<Access> | null = null;
+  /** Somebody wants to know who is logged in here. */
+  #attending = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    if (options.channel) options.channel.onmessage = ({ data }) => this.#hear(data as Shared);
+    options.tabs.on("access", ({ sessionId, access }) => {
+      if (sessionId === this.sessionId) this.#access = access;
+    });
+    options.tabs.on("logged_in", (told) => void this.look(told));
+    options.tabs.on("logged_out", ({ sessionId }) => {
+      if (sessionId === this.sessionId) this.#end("logged_out_elsewhere");
+    });
   }
 
   get userId(): string | null {
@@ -62,12 +54,31 @@ export class Session {
 
   /** Take up the session this browser has kept. False if there is none. */
   async restore(): Promise<boolean> {
+    this.#attending = true;
     this.#stored = await this.#options.storage.readSession();
     return this.#stored !== null;
   }
 
+  /** Take up the session of a log-in. One that this browser had until now is nobody's any more, and ends on the server. */
   async begin(answer: TokenAnswer): Promise<void> {
-    await this.#adopt(answer);
+    const { storage, tabs } = this.#options;
+    this.#attending = true;
+    const before = await storage.exclusively("refresh", async () => {
+      const current = await storage.readSession().catch(() => null);
+      await this.#adopt(answer);
+      return current;
+    });
+    tabs.tell("logged_in", { sessionId: answer.session_id, access: this.#access! });
+    if (before && before.sessionId !== answer.session_id) void this.#revoke(before.refreshToken);
+  }
+
+  /** Compare with the browser's store, which is right: another tab may have logged in or out unheard. */
+  async look(told?: { readonly sessionId: string; readonly access: Access }): Promise<void> {
+    if (!this.#attending) return;
+    const stored = await this.#options.storage.readSession().catch(() => this.#stored);
+    if (stored?.sessionId === this.sessionId) return;
+    if (stored) this.#replace(stored, told?.sessionId === stored.sessionId ? told.access : null);
+    else if (this.#stored) this.#end("logged_out_elsewhere");
   }
 
   /** A token that is good for at least a minute. `rejected` names one the server has just refused. */
@@ -82,13 +93,9 @@ export class Session {
       await this.#options.storage.writeSession(null);
       return current;
     });
-    if (stored) this.#tell({ kind: "logged_out", sessionId: stored.sessionId });
+    if (stored) this.#options.tabs.tell("logged_out", { sessionId: stored.sessionId });
     this.#clear();
     if (stored) await this.#revoke(stored.refreshToken);
-  }
-
-  close(): void {
-    this.#options.channel?.close();
   }
 
   #renewOnce(rejected?: string): Promise<Access> {
@@ -104,7 +111,8 @@ export class Session {
       const renewedMeanwhile = this.#fresh(rejected);
       if (renewedMeanwhile) return renewedMeanwhile;
       const stored = await this.#options.storage.readSession();
-      if (!stored || stored.sessionId !== this.#stored?.sessionId) throw this.#over("logged_out");
+      if (!stored) throw this.#over("logged_out");
+      if (stored.sessionId !== this.sessionId) throw this.#replace(stored, null);
       return this.#rotate(stored);
     });
   }
@@ -114,8 +122,15 @@ export class Session {
     return access && access.token !== rejected && access.staleAt > Date.now() ? access : null;
   }
 
+  /**
+   * A rotation whose answer was lost must not look like a stolen token used twice: repeated under the same
+   * `Idempotency-Key` it has the same answer. The key is kept before the request leaves, so that also a tab opened
+   * after this one was closed repeats it.
+   */
   async #rotate(stored: StoredSession): Promise<Access> {
-    const response = await this.#postPatiently("tokens/refresh/", { refresh_token: stored.refreshToken });
+    const renewalKey = stored.renewalKey ?? uuidv7();
+    if (!stored.renewalKey) await this.#options.storage.writeSession({ ...stored, renewalKey });
+    const response = await this.#postPatiently("tokens/refresh/", { refresh_token: stored.refreshToken }, renewalKey);
     if (response.ok) return this.#adopt((await response.json()) as TokenAnswer);
     const error = await refusal(response);
     if (!error.sessionOver && response.status !== 401) throw error;
@@ -127,14 +142,27 @@ export class Session {
     this.#stored = { userId: answer.user_id, sessionId: answer.session_id, refreshToken: answer.refresh_token };
     await this.#options.storage.writeSession(this.#stored);
     this.#access = { token: answer.access_token, staleAt: Date.now() + usableFor(answer.expires_in * 1000) };
-    this.#tell({ kind: "access", sessionId: answer.session_id, access: this.#access });
+    this.#options.tabs.tell("access", { sessionId: answer.session_id, access: this.#access });
     return this.#access;
   }
 
   #over(reason: string): DoranError {
+    this.#end(reason);
+    return new DoranError("invalid_refresh_token", { status: 401, detail: reason });
+  }
+
+  #end(reason: string): void {
     this.#clear();
     this.#options.onEnded(reason);
-    return new DoranError("invalid_refresh_token", { status: 401, detail: reason });
+  }
+
+  /** Whoever waits for a token of the session that was gets none of the one that is. */
+  #replace(stored: StoredSession, access: Access | null): DoranError {
+    const before = this.#stored;
+    this.#stored = stored;
+    this.#access = access;
+    this.#options.onReplaced(before);
+    return new DoranError("invalid_refresh_token", { status: 401, detail: "replaced" });
   }
 
   #clear(): void {
@@ -144,18 +172,13 @@ export class Session {
 
   async #revoke(refreshToken: string): Promise<void> {
     try {
-      await this.#post("tokens/revoke/", { refresh_token: refreshToken });
+      await this.#postPatiently("tokens/revoke/", { refresh_token: refreshToken });
     } catch {
       // Without a network the session ends by age or from another device's list.
     }
   }
 
-  /**
-   * A rotation whose answer was lost must not look like a stolen token used twice: under the same `Idempotency-Key`
-   * the server gives the same answer again for ten seconds.
-   */
-  async #postPatiently(path: string, body: object): Promise<Response> {
-    const key = uuidv7();
+  async #postPatiently(path: string, body: object, key?: string): Promise<Response> {
     for (const pause of [500, 1_500]) {
       try {
         return await this.#post(path, body, key);
@@ -178,20 +201,6 @@ export class Session {
       });
     } catch {
       throw new DoranError("network");
-    }
-  }
-
-  #tell(message: Shared): void {
-    this.#options.channel?.postMessage(message);
-  }
-
-  #hear(message: Shared): void {
-    if (message.sessionId !== this.#stored?.sessionId) return;
-    if (message.kind === "access") {
-      this.#access = message.access;
-    } else {
-      this.#clear();
-      this.#options.onEnded("logged_out_elsewhere");
     }
   }
 }

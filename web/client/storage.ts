@@ -1,4 +1,4 @@
-/** What must survive a closed tab: the refresh token and the messages that still wait. */
+/** What must survive a closed tab: the refresh token, the messages that still wait, and what is being written. */
 
 import type { MessageType } from "./frames.ts";
 
@@ -6,6 +6,8 @@ export interface StoredSession {
   readonly userId: string;
   readonly sessionId: string;
   readonly refreshToken: string;
+  /** Under which a renewal was asked for that has had no answer yet. */
+  readonly renewalKey?: string;
 }
 
 /** A message on its way: waiting, being sent, or refused for good (`problem`). */
@@ -21,6 +23,13 @@ export interface Waiting {
   readonly problem: string | null;
 }
 
+/** What stands in the box of a conversation, for as long as the server does not have it. */
+export interface Draft {
+  readonly userId: string;
+  readonly conversationId: string;
+  readonly text: string;
+}
+
 export interface Storage {
   readSession(): Promise<StoredSession | null>;
   writeSession(session: StoredSession | null): Promise<void>;
@@ -28,17 +37,24 @@ export interface Storage {
   waiting(userId: string): Promise<Waiting[]>;
   keep(entry: Waiting): Promise<void>;
   forget(clientMessageId: string): Promise<void>;
+  /** Drafts of one person. */
+  drafts(userId: string): Promise<Draft[]>;
+  keepDraft(draft: Draft): Promise<void>;
+  forgetDraft(draft: Pick<Draft, "userId" | "conversationId">): Promise<void>;
+  /** Everything that waits or is being written by one person. */
   forgetAll(userId: string): Promise<void>;
   /** Run `work` while no other tab runs work of the same name. */
   exclusively<Result>(name: string, work: () => Promise<Result>): Promise<Result>;
 }
 
+const keyOf = ({ userId, conversationId }: Pick<Draft, "userId" | "conversationId">) => `${userId} ${conversationId}`;
 const byAge = (a: Waiting, b: Waiting) => a.createdAt - b.createdAt || (a.clientMessageId < b.clientMessageId ? -1 : 1);
 
 /** Keeps nothing beyond the page: for bots, tests, and browsers that forbid storage. */
 export class MemoryStorage implements Storage {
   #session: StoredSession | null = null;
   readonly #entries = new Map<string, Waiting>();
+  readonly #drafts = new Map<string, Draft>();
   readonly #tails = new Map<string, Promise<unknown>>();
 
   async readSession(): Promise<StoredSession | null> {
@@ -61,8 +77,21 @@ export class MemoryStorage implements Storage {
     this.#entries.delete(clientMessageId);
   }
 
+  async drafts(userId: string): Promise<Draft[]> {
+    return [...this.#drafts.values()].filter((draft) => draft.userId === userId);
+  }
+
+  async keepDraft(draft: Draft): Promise<void> {
+    this.#drafts.set(keyOf(draft), draft);
+  }
+
+  async forgetDraft(draft: Pick<Draft, "userId" | "conversationId">): Promise<void> {
+    this.#drafts.delete(keyOf(draft));
+  }
+
   async forgetAll(userId: string): Promise<void> {
     for (const entry of await this.waiting(userId)) this.#entries.delete(entry.clientMessageId);
+    for (const draft of await this.drafts(userId)) await this.forgetDraft(draft);
   }
 
   exclusively<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
@@ -102,8 +131,22 @@ export class BrowserStorage implements Storage {
     await this.#run("outbox", "readwrite", (store) => store.delete(clientMessageId));
   }
 
+  async drafts(userId: string): Promise<Draft[]> {
+    const drafts = await this.#run<Draft[]>("drafts", "readonly", (store) => store.getAll());
+    return drafts.filter((draft) => draft.userId === userId);
+  }
+
+  async keepDraft(draft: Draft): Promise<void> {
+    await this.#run("drafts", "readwrite", (store) => store.put(draft, keyOf(draft)));
+  }
+
+  async forgetDraft(draft: Pick<Draft, "userId" | "conversationId">): Promise<void> {
+    await this.#run("drafts", "readwrite", (store) => store.delete(keyOf(draft)));
+  }
+
   async forgetAll(userId: string): Promise<void> {
     for (const entry of await this.waiting(userId)) await this.forget(entry.clientMessageId);
+    for (const draft of await this.drafts(userId)) await this.forgetDraft(draft);
   }
 
   /** Web Locks where the browser has them; on plain http (a LAN address) it hides them: then a lease in the database. */
@@ -165,11 +208,10 @@ const LEASE_MS = 30_000;
 
 function openDatabase(name: string, closed: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open(name, 1);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore("session");
-      request.result.createObjectStore("outbox", { keyPath: "clientMessageId" });
-      request.result.createObjectStore("leases");
+    const request = indexedDB.open(name, 2);
+    request.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion < 1) createStores(request.result);
+      request.result.createObjectStore("drafts");
     };
     request.onsuccess = () => {
       const database = request.result;
@@ -182,6 +224,12 @@ function openDatabase(name: string, closed: () => void): Promise<IDBDatabase> {
     };
     request.onerror = () => reject(request.error);
   });
+}
+
+function createStores(database: IDBDatabase): void {
+  database.createObjectStore("session");
+  database.createObjectStore("outbox", { keyPath: "clientMessageId" });
+  database.createObjectStore("leases");
 }
 
 /** The browser's storage if it lets us, else the page's memory. */

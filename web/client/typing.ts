@@ -23,7 +23,7 @@ export class TypingNotice {
 
   /** A message ends it on the other side; nothing needs to be said. */
   sent(conversationId: string): void {
-    if (this.#conversationId === conversationId) this.#forget();
+    if (this.#conversationId === conversationId) this.forget();
   }
 
   #start(conversationId: string): void {
@@ -34,11 +34,12 @@ export class TypingNotice {
 
   #stop(conversationId: string | null): void {
     if (conversationId === null || this.#conversationId !== conversationId) return;
-    this.#forget();
+    this.forget();
     this.#say(conversationId, false);
   }
 
-  #forget(): void {
+  /** Whoever wrote is gone. */
+  forget(): void {
     this.#conversationId = null;
     clearTimeout(this.#resting);
   }

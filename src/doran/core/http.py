@@ -175,7 +175,7 @@ class RefreshedTokens(Api):
     def post(self, parsed_body: Json[Refresh]) -> TokenPair:
         """A new pair of tokens; the refresh token sent is used up.
 
-        With an `Idempotency-Key` header the same request can be sent again for ten seconds when its answer was lost.
+        With an `Idempotency-Key` header the same request can be repeated when its answer was lost, until the new token is used.
         """
         return tokens.refresh(parsed_body.refresh_token, retry_key=self.idempotency_key)
 

@@ -31,7 +31,6 @@ from doran.kernel.auth import OWN_ALGORITHM, OWN_TYPE
 log = logging.getLogger("doran.core")
 
 DATABASE = "core"
-RETRY: Final = timedelta(seconds=10)
 _SECRET_BYTES: Final = 32
 _MARK_BYTES: Final = 16
 _LENGTH: Final = 16 + 4 + _SECRET_BYTES + _MARK_BYTES
@@ -52,11 +51,11 @@ def log_in(username: str, password: str, *, device_name: str = "", address: str)
 
 
 def refresh(token: str, *, retry_key: str | None = None) -> TokenPair:
-    """A new pair for a refresh token that was not used before.
+    """Exchange a refresh token for a new pair.
 
-    Used again, the whole session ends (`refresh_token_reused`), but for one case: a client that
-    named its request (`retry_key`) and lost the answer may ask again under the same name for ten
-    seconds and gets the same refresh token. Raises `Problem`.
+    A token used again ends the whole session (`refresh_token_reused`), with one exception: a client
+    that named its request (`retry_key`) and lost the answer may repeat it under the same name until
+    the successor is used, and gets the same successor. Raises `Problem`.
     """
     shown = _read(token)
     with transaction.atomic(using=DATABASE):
@@ -198,10 +197,13 @@ def _successor(session: AuthToken, shown: _Shown) -> _Shown:
 
 
 def _is_retry(session: AuthToken, shown: _Shown, retry_key: str | None) -> bool:
+    """Return whether this request is the one that made the session's present token, which nobody has used yet.
+
+    No time limit: a browser that was closed while it renewed asks again when it is opened, days later perhaps.
+    """
     return (
         retry_key is not None
         and _same(session.retry_digest, _named(retry_key))
-        and clock.now() - session.last_used_at <= RETRY
         and _same(session.digest, _successor(session, shown).digest)
     )
 

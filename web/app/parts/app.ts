@@ -64,7 +64,7 @@ export class DoranApp extends Piece {
 
   override render(): TemplateResult {
     return html`
-      ${this.session === "in" ? this.#panes() : this.session === "out" ? html`<doran-welcome .reason=${this.reason}></doran-welcome>` : html`<div class="blank" role="status"><span class="unseen">${this.words.loading}</span></div>`}
+      ${this.session === "in" ? keyed(this.client.sessionId, this.#panes()) : this.session === "out" ? html`<doran-welcome .reason=${this.reason}></doran-welcome>` : html`<div class="blank" role="status"><span class="unseen">${this.words.loading}</span></div>`}
       <div class="toasts" role="status" aria-live="polite">${this.toast ? keyed(this.#said, html`<p class="toast">${this.toast}</p>`) : nothing}</div>
     `;
   }

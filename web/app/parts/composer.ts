@@ -15,7 +15,6 @@ import { type Choice, over } from "./menu.ts";
 /** The contract's default; a server with another limit still has the last word. */
 const LIMIT = 4_000;
 const COUNT_FROM = 3_600;
-const DRAFT_MS = 1_500;
 
 export class DoranComposer extends Piece {
   static override properties = { thread: { attribute: false }, name: {}, bot: { type: Boolean }, replyTo: { attribute: false }, editing: { attribute: false }, text: { state: true } };
@@ -30,10 +29,9 @@ export class DoranComposer extends Piece {
   declare text: string;
 
   readonly #gate = new EnterGate();
-  #draftTimer: ReturnType<typeof setTimeout> | undefined;
-  #savedDraft = "";
+  /** The draft as this box has last seen it. */
+  #draft = "";
   #saving = false;
-  #setAside = "";
 
   constructor() {
     super();
@@ -44,11 +42,12 @@ export class DoranComposer extends Piece {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.text = this.#savedDraft = this.thread.me.draft;
+    this.text = this.#draft = this.thread.draft;
   }
 
   protected override attend(): void {
     this.follow("offer", () => this.requestUpdate());
+    this.follow("conversation", ({ id }) => id === this.thread.id && this.#takeDraft());
     this.until(() => this.#leave());
   }
 
@@ -111,9 +110,8 @@ export class DoranComposer extends Piece {
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has("editing")) return;
     const before = changed.get("editing");
-    if (this.editing && !before) this.#setAside = this.text;
     if (this.editing) this.text = this.editing.content;
-    else if (before) this.text = this.#setAside;
+    else if (before) this.text = this.thread.draft;
   }
 
   protected override updated(changed: PropertyValues): void {
@@ -133,7 +131,7 @@ export class DoranComposer extends Piece {
     this.text = this.#box.value;
     if (this.editing) return;
     this.client.typing(this.thread.id, !isBlank(this.text));
-    this.#keepDraftSoon();
+    this.#keepDraft();
   }
 
   #key(event: KeyboardEvent): void {
@@ -171,6 +169,7 @@ export class DoranComposer extends Piece {
     // The box takes over the last syllable before or right after this event, depending on the browser.
     setTimeout(() => {
       this.text = this.#box.value;
+      this.#keepDraft();
       if (verdict === "send" && !this.#gate.composing) this.#submit();
     });
   }
@@ -206,7 +205,7 @@ export class DoranComposer extends Piece {
   /** Put words into the box as if they were written there. */
   #put(text: string): void {
     this.text = this.#box.value = text;
-    if (!this.editing) this.#keepDraftSoon();
+    this.#keepDraft();
   }
 
   // -- what is done with it
@@ -217,7 +216,6 @@ export class DoranComposer extends Piece {
     if (this.editing) return void this.#saveEdit(this.editing, content);
     this.#empty();
     this.client.send(this.thread.id, content, { replyTo: this.replyTo?.id ?? null });
-    this.#forgetDraft();
     this.#done();
   }
 
@@ -251,31 +249,23 @@ export class DoranComposer extends Piece {
 
   // -- drafts
 
-  #keepDraftSoon(): void {
-    clearTimeout(this.#draftTimer);
-    this.#draftTimer = setTimeout(() => this.#keepDraft(), DRAFT_MS);
-  }
-
   #keepDraft(): void {
-    const draft = this.editing ? this.#setAside : this.text;
-    if (draft === this.#savedDraft) return;
-    this.#savedDraft = draft;
-    // A draft is a convenience: if it cannot be kept now, the next key tries again.
-    this.client.changeState(this.thread.id, { draft }).catch(() => {
-      this.#savedDraft = "";
-    });
+    if (this.editing) return;
+    this.#draft = this.text;
+    this.client.writeDraft(this.thread.id, this.text);
   }
 
-  #forgetDraft(): void {
-    clearTimeout(this.#draftTimer);
-    this.#keepDraft();
+  /** What stands in the box was changed, or sent, in another tab or on another device. Never under a hand that composes. */
+  #takeDraft(): void {
+    const { draft } = this.thread;
+    if (draft === this.#draft || this.#gate.composing) return;
+    this.#draft = draft;
+    if (!this.editing) this.text = draft;
   }
 
   #leave(): void {
-    clearTimeout(this.#draftTimer);
-    if (!this.client.userId) return;
     this.client.typing(this.thread.id, false);
-    this.#keepDraft();
+    this.client.saveDraft(this.thread.id);
   }
 
   static override styles = [

@@ -160,7 +160,7 @@ export class DoranList extends Piece {
     const { words } = this;
     if (this.#answering.has(thread.id)) return html`<em class="typing">${words.ai.answering}</em>`;
     if (thread.peerIsTyping) return html`<em class="typing">${words.typingShort}</em>`;
-    if (thread.me.draft && thread.id !== this.current) return html`<em class="draft">${words.draftPrefix}</em> <bdi>${snippet(thread.me.draft)}</bdi>`;
+    if (thread.draft && thread.id !== this.current) return html`<em class="draft">${words.draftPrefix}</em> <bdi>${snippet(thread.draft)}</bdi>`;
     const waiting = thread.waiting.at(-1);
     if (waiting) return html`${words.you}: <bdi>${snippet(waiting.content)}</bdi>`;
     const last = thread.lastMessage;

@@ -15,7 +15,7 @@ beforeEach(async () => {
   vi.stubGlobal("matchMedia", (query: string) => ({ matches: query !== "(pointer: coarse)" }));
   meets(vi.fn());
   composer = new DoranComposer();
-  composer.thread = { id: "talk", me: { draft: "" } } as Thread;
+  composer.thread = { id: "talk", draft: "" } as Thread;
   document.body.append(composer);
   await composer.updateComplete;
   box = composer.renderRoot.querySelector("textarea")!;
@@ -27,7 +27,7 @@ afterEach(() => {
 
 /** A client that only takes what is sent and edited, and has no AI. */
 function meets(edit: () => unknown): void {
-  use({ userId: "minji", on: () => () => undefined, ai: { offers: () => false }, send, edit, typing: vi.fn(), changeState: vi.fn(async () => undefined) } as unknown as DoranClient);
+  use({ userId: "minji", on: () => () => undefined, ai: { offers: () => false }, send, edit, typing: vi.fn(), writeDraft: vi.fn(), saveDraft: vi.fn() } as unknown as DoranClient);
 }
 
 const texts = () => send.mock.calls.map(([, text]) => text);

@@ -3,7 +3,7 @@
 import { vi } from "vitest";
 import { DoranClient } from "../../client/client.ts";
 import type { ChangedConversation, Conversation, Message, ServerFrame } from "../../client/frames.ts";
-import type { Channel } from "../../client/session.ts";
+import type { Channel } from "../../client/tabs.ts";
 import type { WebSocketLike } from "../../client/socket.ts";
 import { MemoryStorage, type Storage } from "../../client/storage.ts";
 
@@ -63,7 +63,7 @@ type Answer = { status?: number; body?: unknown; headers?: Record<string, string
 export class FakeServer {
   readonly sockets: FakeSocket[] = [];
   readonly calls: { method: string; path: string; body: unknown; authorization: string | null; key: string | null }[] = [];
-  readonly routes = new Map<string, (body: unknown) => Answer>();
+  readonly routes = new Map<string, (body: unknown) => Answer | Promise<Answer>>();
   tokens = 0;
   epoch = "epoch-1";
 
@@ -91,7 +91,7 @@ export class FakeServer {
     const body: unknown = init.body ? JSON.parse(String(init.body)) : undefined;
     const headers = new Headers(init.headers);
     this.calls.push({ method, path, body, authorization: headers.get("authorization"), key: headers.get("idempotency-key") });
-    const answer = this.routes.get(`${method} ${path.split("?")[0]}`)?.(body) ?? { status: 404, body: { code: "not_found" } };
+    const answer = (await this.routes.get(`${method} ${path.split("?")[0]}`)?.(body)) ?? { status: 404, body: { code: "not_found" } };
     if (answer === "no network") throw new TypeError("failed to fetch");
     const status = answer.status ?? 200;
     return new Response(status === 204 ? null : JSON.stringify(answer.body), { status, headers: answer.headers ?? {} });
@@ -110,6 +110,17 @@ export class FakeServer {
 /** 민지's client, not yet logged in. */
 export function minji(server: FakeServer, { storage = new MemoryStorage(), channel = null }: { storage?: Storage; channel?: Channel | null } = {}): DoranClient {
   return new DoranClient({ storage, channel, fetch: server.fetch, open: server.open, random: () => 0.5 });
+}
+
+/** Tabs of one browser: what one says, the others hear. */
+export function tabs(count: number): Channel[] {
+  const channels: Channel[] = Array.from({ length: count }, () => ({ onmessage: null, close: () => undefined, postMessage: () => undefined }));
+  for (const channel of channels) {
+    channel.postMessage = (data) => {
+      for (const other of channels) if (other !== channel) other.onmessage?.({ data: structuredClone(data) } as MessageEvent);
+    };
+  }
+  return channels;
 }
 
 /** Let everything that is ready run, and `milliseconds` pass. */

@@ -3,8 +3,7 @@
 import "fake-indexeddb/auto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { BrowserStorage, MemoryStorage } from "../../client/storage.ts";
-import type { Channel } from "../../client/session.ts";
-import { FakeServer, minji, MINJI, pass } from "./fake.ts";
+import { FakeServer, minji, MINJI, pass, tabs } from "./fake.ts";
 
 let server: FakeServer;
 
@@ -15,17 +14,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-/** Tabs of one browser: what one says, the others hear. */
-function tabs(count: number): Channel[] {
-  const channels: Channel[] = Array.from({ length: count }, () => ({ onmessage: null, close: () => undefined, postMessage: () => undefined }));
-  for (const channel of channels) {
-    channel.postMessage = (data) => {
-      for (const other of channels) if (other !== channel) other.onmessage?.({ data } as MessageEvent);
-    };
-  }
-  return channels;
-}
 
 /** A server that knows which refresh token is the newest, and ends the session when an older one comes. */
 function strict(): { current: string; reused: number } {
@@ -167,13 +155,68 @@ test("logging out in one tab logs out the others", async () => {
   expect(two.userId).toBeNull();
 });
 
-test("a tab whose session another log-in has replaced does not use the other's token", async () => {
+/** A server that answers lost at these tries, counted from one, and gives the same successor to the same key. */
+function losing(...lost: number[]): { tries: number; reused: number } {
+  const state = { tries: 0, reused: 0 };
+  let [current, key, successor] = ["refresh-1", "", ""];
+  server.routes.set("POST /api/core/tokens/refresh/", (body) => {
+    const asked = { token: (body as { refresh_token: string }).refresh_token, key: server.calls.at(-1)!.key ?? "" };
+    state.tries++;
+    if (asked.token === current) [current, key, successor] = [`${current}+`, asked.key, `${current}+`];
+    else if (`${asked.token}+` !== current || asked.key !== key) {
+      state.reused++;
+      return { status: 401, body: { code: "refresh_token_reused" } };
+    }
+    if (lost.includes(state.tries)) return "no network";
+    return { body: { access_token: `access-${state.tries}`, refresh_token: successor, token_type: "Bearer", expires_in: 600, user_id: MINJI, session_id: "session-1" } };
+  });
+  server.routes.set("GET /api/core/users/me/", () => ({ body: { id: MINJI } }));
+  return state;
+}
+
+test("a tab closed while it renewed, opened again the next day, is still logged in", async () => {
   const storage = new MemoryStorage();
   const client = minji(server, { storage });
   await client.logIn("minji", "조용한 바다");
-  await storage.writeSession({ userId: "user-sora", sessionId: "session-sora", refreshToken: "refresh-sora" });
+  const state = losing(1, 2, 3);
   vi.setSystemTime(Date.now() + 3_600_000);
-  await expect(client.rest.me()).rejects.toMatchObject({ status: 401 });
-  expect(server.called("POST", "/api/core/tokens/refresh/")).toBe(0);
-  expect((await storage.readSession())?.userId).toBe("user-sora");
+  const asked = expect(client.rest.me()).rejects.toMatchObject({ code: "network" });
+  await pass(3_000);
+  await asked;
+  client.disconnect();
+  vi.setSystemTime(Date.now() + 86_400_000);
+  const opened = minji(server, { storage });
+  expect(await opened.restore()).toBe(true);
+  expect((await opened.rest.me()).id).toBe(MINJI);
+  expect(state).toEqual({ tries: 4, reused: 0 });
+  expect((await storage.readSession())?.renewalKey).toBeUndefined();
+});
+
+test("a tab closed while it renewed leaves its renewal to another one that is open", async () => {
+  const storage = new MemoryStorage();
+  const [left, right] = tabs(2);
+  const closing = minji(server, { storage, channel: left! });
+  await closing.logIn("minji", "조용한 바다");
+  const staying = minji(server, { storage, channel: right! });
+  await staying.restore();
+  const state = losing(1, 2, 3);
+  vi.setSystemTime(Date.now() + 3_600_000);
+  const both = Promise.allSettled([closing.rest.me(), staying.rest.me()]);
+  await pass(3_000);
+  await both;
+  expect(state).toMatchObject({ tries: 4, reused: 0 });
+  expect(staying.userId).toBe(MINJI);
+});
+
+test("answers lost at many renewals in a row cost nothing", async () => {
+  const client = minji(server);
+  await client.logIn("minji", "조용한 바다");
+  const state = losing(1, 3, 4, 6);
+  for (let hour = 1; hour <= 4; hour++) {
+    vi.setSystemTime(Date.now() + 3_600_000);
+    const asked = client.rest.me();
+    await pass(3_000);
+    expect((await asked).id).toBe(MINJI);
+  }
+  expect(state).toEqual({ tries: 8, reused: 0 });
 });

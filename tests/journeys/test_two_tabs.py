@@ -1,0 +1,128 @@
+"""민지 in two tabs of one browser, and on a second device: one truth about who she is, what waits and what she writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.house.running import Running, running
+from tests.journeys.windows import PASSWORD, PHONE, Visitor, box, opens, said
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(folder=tmp_path_factory.mktemp("tabs")) as one:
+        yield one
+
+
+def tab_beside(page: Page, url: str) -> Page:
+    """Another tab of the same browser."""
+    tab = page.context.new_page()
+    tab.goto(url)
+    return tab
+
+
+def test_a_draft_is_in_every_tab_and_on_every_device_and_a_sent_one_in_none(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    junho.says(junho.with_(minji), "어디야?")
+    left = minji.window(chromium)
+    phone = minji.window(chromium, size=PHONE)
+    opens(left, "준호")
+    right = tab_beside(left, left.url)
+    opens(phone, "준호")
+    box(left).press_sequentially("지금 가고")
+    expect(box(right)).to_have_value("지금 가고")
+    expect(box(phone)).to_have_value("지금 가고")
+    box(right).focus()
+    right.keyboard.press("End")
+    right.keyboard.type(" 있어")
+    expect(box(left)).to_have_value("지금 가고 있어")
+    right.keyboard.press("Enter")
+    expect(said(left)).to_have_text(["어디야?", "지금 가고 있어"])
+    for window in (left, right, phone):
+        expect(box(window)).to_have_value("")
+
+
+def test_what_was_typed_a_moment_before_closing_is_still_there(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    junho.says(junho.with_(minji), "어디야?")
+    left = minji.window(chromium)
+    opens(left, "준호")
+    address = left.url
+    anchor = left.context.new_page()
+    box(left).fill("지금 막 쓴 말")
+    left.close()
+    right = tab_beside(anchor, address)
+    expect(box(right)).to_have_value("지금 막 쓴 말")
+
+
+def test_what_was_typed_offline_is_there_after_a_reload(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    junho.says(junho.with_(minji), "어디야?")
+    left = minji.window(chromium)
+    opens(left, "준호")
+    address = left.url
+    left.context.set_offline(True)
+    box(left).fill("터널에서 쓴 말")
+    anchor = left.context.new_page()
+    left.close()
+    anchor.context.set_offline(False)
+    right = tab_beside(anchor, address)
+    expect(box(right)).to_have_value("터널에서 쓴 말")
+    phone = minji.window(chromium, size=PHONE)
+    opens(phone, "준호")
+    expect(box(phone)).to_have_value("터널에서 쓴 말")
+
+
+def logs_in(page: Page, visitor: Visitor) -> None:
+    page.get_by_label("아이디").fill(visitor.username)
+    page.locator("#password").fill(PASSWORD)
+    page.locator("#password").press("Enter")
+    expect(page.get_by_role("heading", name="대화", exact=True)).to_be_visible()
+
+
+def test_a_log_in_wakes_the_other_tabs(chromium: Browser, server: Running, minji: Visitor, junho: Visitor) -> None:
+    junho.says(junho.with_(minji), "어디야?")
+    left = chromium.new_context(locale="ko-KR").new_page()
+    left.goto(server.url)
+    expect(left.locator("#password")).to_be_visible()
+    right = tab_beside(left, server.url)
+    expect(right.locator("#password")).to_be_visible()
+    logs_in(right, minji)
+    opens(left, "준호")
+    expect(said(left)).to_have_text(["어디야?"])
+
+
+DEAF = "Object.defineProperty(BroadcastChannel.prototype, 'onmessage', { set: () => {} })"
+
+
+def test_somebody_elses_log_in_ends_who_was_there(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    sora = Visitor(server, "소라")
+    sora.says(sora.with_(minji), "민지야")
+    right = chromium.new_context(locale="ko-KR").new_page()
+    right.add_init_script(DEAF)  # it slept while 민지 logged in, and still shows the form
+    right.goto(server.url)
+    expect(right.locator("#password")).to_be_visible()
+    left = right.context.new_page()
+    left.goto(server.url)
+    logs_in(left, minji)
+    opens(left, "소라")
+    box(left).fill("소라에게 쓰던 말")
+    assert len(minji.asks("/api/core/sessions/")["results"]) == 2
+
+    logs_in(right, sora)
+    opens(left, "민지")
+    expect(said(left)).to_have_text(["민지야"])
+    expect(box(left)).to_have_value("")
+    left.get_by_role("link", name="내 정보와 설정").click()
+    expect(left.get_by_label("이름")).to_have_value("소라")
+    assert len(minji.asks("/api/core/sessions/")["results"]) == 1  # the window's has ended on the server
