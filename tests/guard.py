@@ -53,8 +53,11 @@ def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if (kept := config.getoption("--unsteady")) and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Unsteady(kept))
+    if not hasattr(config, "workerinput"):
+        if kept := config.getoption("--unsteady"):
+            config.pluginmanager.register(Unsteady(kept))
+        if counted := config.getoption("--counted"):
+            config.pluginmanager.register(Counted(counted))
     socket.socket.connect = connect  # type: ignore[method-assign, assignment]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = getaddrinfo
@@ -76,6 +79,32 @@ class Unsteady:
                 kept.write(f"{report.nodeid}\n{report.longreprtext[-_AT_MOST:]}\n")
 
 
+class Counted:
+    """Append one line to a file for each test that ran, and for each test or module that was skipped, with the reason."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._add(f"skipped\t{_reason(report)}")
+        elif report.when == "call":
+            self._add("ran")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self._add(f"skipped\t{_reason(report)}")
+
+    def _add(self, line: str) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    said = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return " ".join(said.removeprefix("Skipped: ").split())
+
+
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -87,6 +116,7 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="what this machine lacks is a failure, not a skip")
+    parser.addoption("--counted", type=Path, help="a file to which is added what ran and what was skipped")
     parser.addoption("--unsteady", type=Path, help="a file to which every test that is tried again is added")
 
 
@@ -100,6 +130,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     report = (yield).get_result()
-    if report.skipped and item.config.getoption("--no-skips"):
+    if not hasattr(report, "wasxfail"):
+        _refuse_skip(item, report)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, None]:
+    """A whole module may be skipped, too."""
+    _refuse_skip(collector, (yield).get_result())
+
+
+def _refuse_skip(node: pytest.Item | pytest.Collector, report: Any) -> None:
+    if report.skipped and node.config.getoption("--no-skips"):
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and nothing may be: {report.longrepr}"
+        report.longrepr = f"{node.nodeid} was skipped, and nothing may be: {report.longrepr}"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -153,12 +154,31 @@ def _run(stage: Stage, everything: bool, out: IO[str]) -> Result:
         print(f"\n== {stage.name}: {missing}", file=out, flush=True)
         return stage.name, "FAILED: " + missing if everything else "SKIPPED: " + missing, 0.0
     print(f"\n== {stage.name}", file=out, flush=True)
-    failed = any(_fails(_strictly(command) if everything else command, out) for command in stage.commands)
-    return stage.name, "FAILED" if failed else "passed", time.monotonic() - began
+    with tempfile.TemporaryDirectory(prefix="doran-stage-") as folder:
+        counted = Path(folder) / "counted"
+        failed = any(_fails(_watched(command, counted, everything), out) for command in stage.commands)
+        outcome = _outcome(counted, everything)
+    return stage.name, "FAILED" if failed else outcome, time.monotonic() - began
 
 
-def _strictly(command: Sequence[str]) -> Sequence[str]:
-    return (*command, "--no-skips", "--reruns=1", f"--unsteady={UNSTEADY}") if "pytest" in command else command
+def _watched(command: Sequence[str], counted: Path, everything: bool) -> Sequence[str]:
+    """The command, told to count where it is pytest, and to skip nothing where everything is wanted."""
+    if "pytest" not in command:
+        return command
+    strictly = ("--no-skips", "--reruns=1", f"--unsteady={UNSTEADY}") if everything else ()
+    return (*command, f"--counted={counted}", *strictly)
+
+
+def _outcome(counted: Path, everything: bool) -> str:
+    """What a stage that did not fail has done: nothing at all is said as loudly as a failure, and what was skipped is counted."""
+    lines = counted.read_text("utf-8").splitlines() if counted.exists() else []
+    skipped = Counter(line.partition("\t")[2] for line in lines if line.startswith("skipped"))
+    if not skipped:
+        return "passed"
+    why = "; ".join(f"{reason} ({count})" for reason, count in skipped.most_common())
+    if skipped.total() == len(lines):
+        return f"{'FAILED' if everything else 'SKIPPED'}: NOTHING RAN, {len(lines)} skipped: {why}"
+    return f"passed, but {skipped.total()} of {len(lines)} skipped: {why}"
 
 
 def _fails(command: Sequence[str], out: IO[str]) -> bool:
