@@ -3,15 +3,13 @@
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench import answers, goals, machine, profile, report, scenarios, smoke
 from bench.generator import RefusedError
-from bench.processes import StartError, available_cores, cores_for_copies
+from bench.processes import StartError, available_cores, cores_for_copies, one_run
 from bench.rest import UnexpectedAnswerError
 from bench.rivals.copies import Copies
 from bench.rivals.doran import NAMES, Doran
@@ -41,14 +39,19 @@ def main() -> int:
     except (StartError, RefusedError, CountsError, UnexpectedAnswerError) as wrong:
         print(f"bench: {wrong}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def benchmark(wanted: argparse.Namespace) -> int:
     core, own_core = available_cores()
     os.sched_setaffinity(0, {own_core})
     plan = planned(wanted, core=core)
-    with tempfile.TemporaryDirectory(prefix="doran-bench-") as folder, ExitStack() as ending:
-        sides = choose(wanted, Path(folder), core=core)
+    with one_run() as (folder, ending):
+        sides = choose(wanted, folder, core=core)
+        _check(sides)
+        if wanted.py_spy:
+            profile.find()
         for side in sides:
             ending.callback(side.stop)
             side.start()
@@ -67,8 +70,9 @@ def copies(wanted: argparse.Namespace) -> int:
     cores, core, reason = cores_for_copies()
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[-1]})
     plan = planned(wanted, core=core)
-    with tempfile.TemporaryDirectory(prefix="doran-bench-") as folder, ExitStack() as ending:
-        sides = [Copies(_room(Path(folder) / str(n)), chats=n, cores=cores, core=core) for n in (1, 2)]
+    with one_run() as (folder, ending):
+        sides = [Copies(_room(folder / str(n)), chats=n, cores=cores, core=core) for n in (1, 2)]
+        _check(sides)
         for side in sides:
             ending.callback(side.stop)
             side.start()
@@ -83,6 +87,12 @@ def copies(wanted: argparse.Namespace) -> int:
     if reason:
         print(f"Not by the clock: {reason}. Reckoned from the cost of a message over one process and over two.")
     return 0
+
+
+def _check(sides: Sequence[Side]) -> None:
+    """Refuse what this machine cannot do before any of it is started."""
+    for side in sides:
+        side.check()
 
 
 def measure(name: str, sides: Sequence[Side], plan: Plan, wanted: argparse.Namespace) -> list[goals.Verdict]:
@@ -195,14 +205,62 @@ def arguments() -> argparse.Namespace:
     say("--rival-only", action="store_true", help="leave Doran out")
     say("--door", choices=["one", "all"], default="one", help="/ws/chat/{id}/ or /ws/ for messages and memory")
     say("--marks", action="store_true", help="B says mark_as_delivered for every message, as a real client does")
-    say("--rounds", type=int, default=3)
-    say("--seconds", type=float, default=6.0, help="measured seconds of each round of messages")
-    say("--pairs", type=int, default=50, help="pairs that talk")
-    say("--windows", type=int, nargs="+", default=[1], help="messages under way for each pair; the goal is judged at 1")
-    say("--people", type=int, default=500, help="people who exist, connect and stay")
+    say("--rounds", type=positive, default=3)
+    say("--seconds", type=some_seconds, default=6.0, help="measured seconds of each round of messages")
+    say("--pairs", type=positive, default=50, help="pairs that talk")
+    say(
+        "--windows",
+        type=positive,
+        nargs="+",
+        default=[1],
+        help="messages under way for each pair; the goal is judged at 1",
+    )
+    say("--people", type=even, default=500, help="people who exist, connect and stay; an even number")
     say("--py-spy", action="store_true", help="one more round of messages under py-spy, if it is installed")
     say("--smoke", action="store_true", help="Doran only, some seconds: messages flow and the counts add up")
-    return reader.parse_args()
+    wanted = reader.parse_args()
+    if useless := why_useless(wanted):
+        reader.error(useless)
+    return wanted
+
+
+def why_useless(wanted: argparse.Namespace) -> str:
+    """Why this combination would fail after minutes, or measure nothing; empty if it would not."""
+    named = set(wanted.scenarios or ALL)
+    alone = named & {COPIES, answers.SCENARIO}
+    if alone and len(named) > 1:
+        return f"{min(alone)} is measured by itself"
+    if answers.SCENARIO in named and min(wanted.pairs, wanted.people // 2) < answers.ASKERS:
+        return f"{answers.SCENARIO} needs {answers.ASKERS} pairs and as many people"
+    if alone or wanted.smoke:
+        return ""
+    if "ejabberd" in wanted.rival and named != {"messages"}:
+        return "ejabberd is measured with messages only: name that scenario, or another rival"
+    if "none" in wanted.rival and len(wanted.rival) > 1:
+        return "--rival none stands alone"
+    if wanted.rival_only and ("none" in wanted.rival or named == {"pages"}):
+        return "nobody is left to measure"
+    if wanted.door == "all" and "connects" in named:
+        return "connects needs --door one: only there the server sends a history by itself"
+    return ""
+
+
+def positive(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("expected a number above 0")
+    return count
+
+
+def even(text: str) -> int:
+    if (count := positive(text)) % 2:
+        raise argparse.ArgumentTypeError("expected an even number")
+    return count
+
+
+def some_seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) < 3600:
+        raise argparse.ArgumentTypeError("expected some seconds")
+    return seconds
 
 
 if __name__ == "__main__":

@@ -6,16 +6,14 @@ The model is a scripted server on the generator's core and is not counted: what 
 import asyncio
 import json
 import os
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from bench import generator, goals, machine, people, report, scenarios
 from bench.lines import Line, connect
 from bench.meters import Meter, percentile
-from bench.processes import available_cores, start
+from bench.processes import available_cores, one_run, start
 from bench.rivals.doran import RAISED, Doran, answers, find_doran
 from bench.scenarios import Plan, Round
 from bench.seats import Seat
@@ -53,10 +51,12 @@ def run(plan: Plan, about: dict[str, object]) -> int:
     """Measure both, print, judge and store."""
     core, own_core = available_cores()
     os.sched_setaffinity(0, {own_core})
-    with tempfile.TemporaryDirectory(prefix="doran-bench-") as folder, ExitStack() as ending:
+    with one_run() as (folder, ending):
         model = ending.enter_context(scripted_model())
         model.answer = lambda asked: ANSWER
         sides = [Served(_room(folder, name), core=core, model=one) for name, one in (("0", None), ("1", model))]
+        for side in sides:
+            side.check()
         for side in sides:
             ending.callback(side.stop)
             side.start()
@@ -73,8 +73,8 @@ def run(plan: Plan, about: dict[str, object]) -> int:
     return 0
 
 
-def _room(folder: str, name: str) -> Path:
-    room = Path(folder) / name
+def _room(folder: Path, name: str) -> Path:
+    room = folder / name
     room.mkdir()
     return room
 

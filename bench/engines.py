@@ -8,6 +8,11 @@ ACCOUNT = "bench"
 """Name and password of who may use the database by its port."""
 
 
+MARIADB = ("mariadb-install-db", "mariadbd", "mariadb")
+REDIS = ("redis-server",)
+"""Programs that each of them needs."""
+
+
 class MariaDB:
     """A MariaDB that flushes every commit. Root comes by `socket` without a password, ACCOUNT by `port`."""
 

@@ -1,12 +1,21 @@
-"""Start servers pinned to one core, wait until they answer, stop them by their own id."""
+"""Start servers pinned to one core, wait until they answer, stop them by their own id, and leave none behind."""
 
 import os
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from bench.leftovers import MARK
+
+ROOT = Path(__file__).resolve().parents[1]
+PINNING = ("setpriv", "taskset")
+"""Programs of util-linux by which every server is started."""
 
 
 class StartError(Exception):
@@ -42,6 +51,31 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@contextmanager
+def one_run() -> Iterator[tuple[Path, ExitStack]]:
+    """A folder for one run, and the ends of what is started in it. Whichever way this process ends, all of it does.
+
+    Processes find the folder's path in their environment; `bench.leftovers` looks for them when we are gone.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="doran-bench-"))
+    watch = [sys.executable, "-m", "bench.leftovers", str(folder)]
+    with subprocess.Popen(watch, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True):
+        os.environ[MARK] = str(folder)
+        try:
+            with ExitStack() as ending:
+                yield folder, ending
+        finally:
+            del os.environ[MARK]
+
+
+def end_all(servers: Sequence[Server | None]) -> None:
+    """Stop each of them, also where stopping another fails."""
+    with ExitStack() as ending:
+        for server in reversed(servers):
+            if server:
+                ending.callback(server.stop)
 
 
 def start(

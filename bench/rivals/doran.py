@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import generator, people
-from bench.engines import MariaDB, start_redis
-from bench.processes import Server, StartError, free_port, start
+from bench.engines import MARIADB, REDIS, MariaDB, start_redis
+from bench.processes import PINNING, Server, StartError, end_all, free_port, need, start
 from bench.rest import Rest, UnexpectedAnswerError
 from bench.seats import Pair
 
@@ -44,6 +44,11 @@ class Doran:
         self.port = free_port()
         self.town = people.Town("127.0.0.1", self.port)
         self.server: Server | None = None
+
+    def check(self) -> None:
+        for program in (*PINNING, *(() if self.engine == "sqlite" else (*MARIADB, *REDIS))):
+            need(program)
+        find_doran()
 
     def start(self) -> None:
         if self.engine == "mariadb":
@@ -93,9 +98,7 @@ class Doran:
         return sum(self.town.last_seq(couple) for couple in self.town.couples)
 
     def stop(self) -> None:
-        for server in (self.server, *self.parts):
-            if server:
-                server.stop()
+        end_all([self.server, *self.parts])
 
     def rest(self) -> Rest:
         """Calls as A of the first pair."""

@@ -10,8 +10,9 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.engines import ACCOUNT, MariaDB
-from bench.processes import Server, StartError, free_port, listens, need, run, start
+from bench.engines import ACCOUNT, MARIADB, MariaDB
+from bench.leftovers import MARK, marked
+from bench.processes import PINNING, Server, StartError, end_all, free_port, listens, need, start
 from bench.seats import BODY, Dialect, Pair, Seat
 
 SCHEMA = Path("/usr/share/ejabberd/sql/mysql.sql")
@@ -51,17 +52,21 @@ class Ejabberd:
 
     def __init__(self, folder: Path, *, core: int) -> None:
         self.folder, self.core = folder, core
-        self.port = free_port()
+        self.port, self.names_port = free_port(), free_port()
         self.node = f"bench{self.port}@localhost"
         self.home = folder / "ejabberd"
         self.mariadb = MariaDB(folder, core=core)
         self.database: Server | None = None
         self.server: Server | None = None
 
-    def start(self) -> None:
+    def check(self) -> None:
+        for program in (*PINNING, *MARIADB, "ejabberdctl"):
+            need(program)
         if not SCHEMA.exists():
             raise StartError("ejabberd is not installed; bench/README.md lists the packages")
         _reachable(self.folder)
+
+    def start(self) -> None:
         self.database = self.mariadb.start("rival")
         self._sql(SCHEMA.read_text())
         self._furnish()
@@ -83,23 +88,25 @@ class Ejabberd:
         return ([self.database.pid] if self.database else []) + self._machines()
 
     def _machines(self) -> list[int]:
-        """The process that does the work; `ejabberdctl` only waits for it."""
-        return [int(pid) for pid in run(["pgrep", "-f", f"beam.*{self.node}"]).split()]
+        """The process that does the work; `ejabberdctl` only waits for it. None where it has ended."""
+        return [pid for pid in marked(os.environ[MARK]) if _is_machine(pid, self.node)]
 
     def _end(self) -> None:
         if self.server:
             for pid in self._machines():
                 os.kill(pid, signal.SIGTERM)
             self.server.stop()
+            self.server = None
 
     def stored(self) -> int:
         """Every message is archived for both people."""
         return int(self._sql("SELECT COUNT(*) FROM archive;").split()[-1]) // 2
 
     def stop(self) -> None:
-        self._end()
-        if self.database:
-            self.database.stop()
+        try:
+            self._end()
+        finally:
+            end_all([self.database])
 
     def _pair(self, a: str, b: str) -> Pair:
         frame = f"<message to='{b}@localhost/bench' type='chat' id='m1'><body>{BODY}</body></message>"
@@ -122,11 +129,21 @@ class Ejabberd:
         options = {"ctl-config": "ctl.cfg", "config": "ejabberd.yml", "spool": "spool", "logs": "logs"}
         places = [word for name, file in options.items() for word in (f"--{name}", self.home / file)]
         command = [need("ejabberdctl"), *places, "--node", self.node, "foreground"]
-        self.server = start(command, core=self.core, log=self.folder / "ejabberd.log", environment=dict(os.environ))
+        own = {"ERL_EPMD_PORT": str(self.names_port)}  # a registry of names of our own, which ends with us
+        self.server = start(command, core=self.core, log=self.folder / "ejabberd.log", environment=os.environ | own)
         self.server.wait_until(lambda: listens(self.port))
 
     def _sql(self, statements: str) -> str:
         return self.mariadb.sql(statements, database="rival")
+
+
+def _is_machine(pid: int, node: str) -> bool:
+    """Whether it is Erlang's, under this name."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    return "beam" in words[0] and node in words
 
 
 def _couple(number: int) -> tuple[str, str]:

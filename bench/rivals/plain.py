@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.engines import MariaDB, start_redis
-from bench.processes import Server, free_port, listens, run, start
+from bench.engines import MARIADB, REDIS, MariaDB, start_redis
+from bench.processes import PINNING, Server, end_all, free_port, listens, need, run, start
 from bench.rivals import environment
 from bench.seats import BODY, Dialect, Pair, Seat
 
@@ -35,11 +35,24 @@ class PlainDjango:
         self.web: Server | None = None
         self.people: list[dict[str, str]] = []
 
+    def check(self) -> None:
+        engines = (*(MARIADB if self._is_on_mariadb else ()), *(REDIS if self._has_redis else ()))
+        for program in (*PINNING, *engines):
+            need(program)
+
+    @property
+    def _is_on_mariadb(self) -> bool:
+        return self.variant["RIVAL_DATABASE"] == "mariadb"
+
+    @property
+    def _has_redis(self) -> bool:
+        return self.variant["RIVAL_LAYER"] != "memory"
+
     def start(self) -> None:
         self.python = environment.ensure()
-        if self.variant["RIVAL_DATABASE"] == "mariadb":
+        if self._is_on_mariadb:
             self.parts.append(self.database.start("rival"))
-        if self.variant["RIVAL_LAYER"] != "memory":
+        if self._has_redis:
             self.parts.append(start_redis(self.folder, self.redis_port, core=self.core))
 
     def populate(self, people: int, *, history: int) -> None:
@@ -62,9 +75,7 @@ class PlainDjango:
         return int(self._django("populate.py", "--stored"))
 
     def stop(self) -> None:
-        for server in (self.web, *self.parts):
-            if server:
-                server.stop()
+        end_all([self.web, *self.parts])
 
     def _pair(self, entry: dict[str, str]) -> Pair:
         url = f"ws://127.0.0.1:{self.port}/ws/chat/{entry['conversation']}/"

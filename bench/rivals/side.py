@@ -10,6 +10,9 @@ class Side(Protocol):
     name: str
     dialect: Dialect
 
+    def check(self) -> None:
+        """Raise `StartError` for what this machine lacks; starts nothing."""
+
     def start(self) -> None: ...
 
     def populate(self, people: int, *, history: int) -> None:
