@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from joserfc.jwk import ECKey
 
+from doran.contracts.errors import CLOSES
 from doran.kernel import breaker, clock, jwks, siblings
 from doran.kernel.auth import is_own_id
 from doran.kernel.config import Config
@@ -155,3 +157,23 @@ async def test_a_core_that_hangs_does_not_hold_up_who_needs_nothing_of_it(floor:
                 "unavailable",
             )
             assert await minji.sends(talk, "그래도")
+
+
+async def test_a_strangers_made_up_kid_makes_an_honest_new_key_wait_a_moment_not_fail(
+    floor: Config, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "SPACING_SECONDS", 300.0)
+    async with started(floor, core) as play:
+        minji = await play.person("민지")
+        await minji.opens()
+        assert (await minji.asks("GET", "/api/chat/users/me/conversations/")).status == 200
+        core.mint.key = ECKey.generate_key("P-256", {"kid": "new", "alg": "ES256", "use": "sig"})
+        core.neighbour.paths[KEYS] = Says(body=core.mint.published())
+        made_up = Person(play.app, "소라", minji.id, Mint(issuer=core.mint.issuer).token(minji.id))
+        refuses(await made_up.asks("GET", "/api/chat/users/me/conversations/"), 503, "unavailable")
+        honest = play.again(minji)
+        answer = await honest.asks("GET", "/api/chat/users/me/conversations/")
+        refuses(answer, 503, "unavailable")
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert await (await honest.connects()).is_closed() == 1013
+        assert CLOSES[1013].come_back

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
 from doran.kernel import config as settings
 from doran.kernel import siblings
 from doran.server import neighbours
 from doran.server.exits import EXITS
 from tests.house.running import ROOT, doran, running
+from tests.kernel.issuers import serving
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
 
@@ -89,6 +94,32 @@ def test_the_check_wants_the_page_of_core_alone(tmp_path: Path, service: str, gi
     of_core = doran("check", "core", cwd=tmp_path, **there)
     assert "NO   page           not built" in of_core.stdout
     assert of_core.returncode == EXITS["failed"][0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ([{"kid": "a"}, {"kid": "b"}], "ok   issuer's keys  2 of 2 keys can be used"),
+        ([{}], "ok   issuer's keys  1 of 1 keys can be used"),
+        ([{"kid": "a"}, {}], "NO   issuer's keys  DORAN_FOREIGN_JWKS_URL gives no"),
+        ([{"kid": "a", "use": "enc"}], "(no usable key), so"),
+        (None, "(status 404), so"),
+    ],
+)
+def test_the_check_fetches_the_keys_of_the_identity_provider(tmp_path: Path, keys: Any, said: str) -> None:
+    def answer(page: BaseHTTPRequestHandler) -> None:
+        members = [ECKey.generate_key("P-256").as_dict(private=False) | more for more in keys or []]
+        body = json.dumps({"keys": members}).encode()
+        page.send_response(200 if keys else 404)
+        page.send_header("Content-Length", str(len(body)))
+        page.end_headers()
+        page.wfile.write(body)
+
+    with serving(answer) as (address, _asked):
+        foreign = {"DORAN_FOREIGN_ISSUER": "https://login.example.com", "DORAN_FOREIGN_JWKS_URL": address}
+        checked = doran("check", "chat", cwd=tmp_path, DORAN_FOREIGN_AUDIENCE="chat", DORAN_PORT="0", **foreign)
+    assert said in checked.stdout
+    assert checked.returncode == EXITS["failed" if "so" in said or said.startswith("NO") else "done"][0]
 
 
 @pytest.mark.parametrize(

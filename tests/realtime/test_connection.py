@@ -21,7 +21,7 @@ async def test_a_header_or_the_first_frame_lets_in() -> None:
     assert by_frame.wire.told[0]["session_id"] == "session of junho"
 
 
-@pytest.mark.parametrize(("token", "code"), [("bad", 4401), ("away", 1011)])
+@pytest.mark.parametrize(("token", "code"), [("bad", 4401), ("away", 1013)])
 async def test_who_cannot_be_believed_is_sent_away(token: str, code: int) -> None:
     gate = Gate()
     visit = gate.enters(token)

@@ -16,6 +16,7 @@ export const CLOSES: Readonly<Record<number, CloseKind>> = {
   1009: { name: "frame_too_long", next: "stop" },
   1011: { name: "internal_error", next: "later" },
   1012: { name: "restarting", next: "soon" },
+  1013: { name: "unavailable", next: "later" },
   4400: { name: "bad_frames", next: "stop" },
   4401: { name: "not_authenticated", next: "renew" },
   4404: { name: "not_found", next: "stop" },

@@ -271,7 +271,7 @@ class ChatService:
                 log.exception("the sweep over sockets failed; it is tried again")
 
     def _close_outdated(self) -> None:
-        now = time.time()
+        now = time.time() - self._config.token_leeway_seconds
         for connection in self.hub:
             ended = connection.session_id is not None and auth.ended.has(connection.session_id)
             if ended or connection.expires_at <= now:
@@ -285,6 +285,6 @@ class ChatService:
 
 def _lately_ended() -> list[str]:
     """Sessions of which an access token may still look valid."""
-    after = clock.now() - timedelta(seconds=auth.LONGEST_SECONDS + 2 * auth.LEEWAY_SECONDS)
+    after = clock.now() - timedelta(seconds=auth.LONGEST_SECONDS + 2 * auth.ended.leeway)
     rows = EndedSession.objects.using(DATABASE).filter(ended_at__gt=after)
     return list(rows.values_list("session_id", flat=True))

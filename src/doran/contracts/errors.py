@@ -120,6 +120,7 @@ _CLOSES = (
     (1009, "frame_too_long", False, "A frame was over 64 KiB."),
     (1011, "internal_error", True, "Something went wrong here."),
     (1012, "restarting", True, "The server restarts; come back with jitter."),
+    (1013, "unavailable", True, "Something needed for the answer is away or too slow; come back, backing off."),
     (4400, "bad_frames", False, "The third frame that could not be read."),
     (
         4401,

@@ -28,7 +28,7 @@ from doran.contracts.errors import Problem
 from doran.contracts.scopes import SCOPES
 from doran.kernel import clock
 from doran.kernel.config import BadSetting, Config
-from doran.kernel.jwks import JwksUrl, Keep, KeyRing, KeysUnavailable, NamedKey, Source
+from doran.kernel.jwks import AmbiguousKey, JwksUrl, Keep, KeyRing, KeysUnavailable, NamedKey, Source
 
 T = TypeVar("T")
 Holder = TypeVar("Holder")
@@ -37,9 +37,9 @@ OWN_ALGORITHM: Final = "ES256"
 OWN_TYPE: Final = "at+jwt"
 SERVICE_TYPE: Final = "service+jwt"
 ACTING_FOR: Final = "Doran-Acting-For"
-LEEWAY_SECONDS: Final = 5
+LEEWAY_SECONDS: Final = 60
 LONGEST_SECONDS: Final = 600
-MAX_TOKEN: Final = 8192
+MAX_TOKEN: Final = 16 * 1024
 REMEMBERED_TOKENS: Final = 10_000
 ASYMMETRIC: Final = frozenset(
     {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519", "Ed448"}
@@ -59,7 +59,7 @@ class Principal:
     user_id: str
     session_id: str | None
     issuer: str
-    expires_at: int
+    expires_at: float
     token_id: str
 
 
@@ -70,19 +70,27 @@ class Service:
     name: str
     scopes: frozenset[str]
     issuer: str
-    expires_at: int
+    expires_at: float
     token_id: str
 
 
 # -- what a token must say -----------------------------------------------------------------------
 
-Moment = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]  # RFC 7519, 2: with or without a fraction
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class Header(msgspec.Struct, frozen=True):
+    """What core writes names its key; other issuers may leave that out."""
+
     alg: Word
     kid: Word
+    typ: str | None = None
+
+
+class ForeignHeader(msgspec.Struct, frozen=True):
+    alg: Word
+    kid: Word | None = None
     typ: str | None = None
 
 
@@ -127,6 +135,9 @@ def refused(detail: str) -> Problem:
 
 _UNKNOWN_ISSUER = "The access token is of an issuer that is not known here."
 _UNREADABLE = "The access token cannot be read."
+_TOO_LONG = f"The access token is too long: at most {MAX_TOKEN} characters."
+_EXPIRED = "The access token has expired."
+_AMBIGUOUS = "The access token does not name its key (kid), and several keys of its issuer fit."
 _UNKNOWN_KEY = "The access token was signed with a key that its issuer does not publish."
 _BAD_SIGNATURE = "The signature of the access token does not hold."
 
@@ -146,35 +157,66 @@ class _Strict(jws.JWSRegistry):
 
 
 class _Issuer(Generic[Holder]):
-    """What all kinds share: the name, the audience, the keys, and the signature check."""
+    """What all kinds share: the name, the audience, the keys, and the signature check.
 
-    def __init__(self, name: str, *, audience: str, keys: KeyRing, algorithms: Iterable[str]) -> None:
+    Clocks may differ by `leeway` seconds.
+    """
+
+    _header: type[Header | ForeignHeader] = Header
+
+    def __init__(
+        self, name: str, *, audience: str, keys: KeyRing, algorithms: Iterable[str], leeway: float = LEEWAY_SECONDS
+    ) -> None:
         self.name = name
         self.keys = keys
+        self.leeway = leeway
         self._audience = audience
         self._registry = _Strict(algorithms)
         self._algorithms = frozenset(algorithms)
 
-    def believe(self, token: bytes, header: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> Holder:
-        """The holder, once type, key, signature and every claim hold. Raises `Problem`."""
-        named = _shaped(header, Header)
+    def believe(
+        self, token: bytes, header: Mapping[str, Any], claims: Mapping[str, Any], now: float
+    ) -> tuple[Holder, str]:
+        """The holder and the key's name, once type, key, signature and every claim hold. Raises `Problem`."""
+        named = _shaped(header, self._header)
         self._check_type(named.typ)
         if named.alg not in self._algorithms:
             raise refused("The access token is signed with an algorithm that is not accepted here.")
-        key = self._key(named)
-        _check_signature(token, key, self._registry)
-        return self._holder(claims, now)
+        self._refuse_expired(claims.get("exp"), now)
+        key = self._signing_key(token, named)
+        return self._holder(claims, now), key.kid
 
-    def _key(self, header: Header) -> NamedKey:
+    def _refuse_expired(self, exp: Any, now: float) -> None:
+        """Before any key is looked for: whoever holds an old token is to renew it, not to come back with it."""
+        if isinstance(exp, int | float) and now >= exp + self.leeway:
+            raise refused(_EXPIRED)
+
+    def _signing_key(self, token: bytes, header: Header | ForeignHeader) -> NamedKey:
+        """The key that signed the token. Raises `Problem`: `unavailable` while that cannot be known."""
+        key = self._key(header)
+        if key is not None and _holds(token, key, self._registry):
+            return key
+        if key is None or key.kid != header.kid:  # nothing named it, so the issuer may have another by now
+            key = self._key_anew(token, header)
+            if key is not None and _holds(token, key, self._registry):
+                return key
+        raise refused(_UNKNOWN_KEY if key is None else _BAD_SIGNATURE)
+
+    def _key(self, header: Header | ForeignHeader) -> NamedKey | None:
         try:
-            key = self.keys.get(header.kid)
-        except KeysUnavailable:
-            raise Problem(
-                "unavailable", "The keys of the token's issuer cannot be fetched now.", retry_after=5
-            ) from None
-        if key is None or key.algorithm not in (None, header.alg):
-            raise refused(_UNKNOWN_KEY)
-        return key
+            return self.keys.get(header.kid, header.alg)
+        except KeysUnavailable as unavailable:
+            raise _later(unavailable) from None
+        except AmbiguousKey:
+            raise refused(_AMBIGUOUS) from None
+
+    def _key_anew(self, token: bytes, header: Header | ForeignHeader) -> NamedKey | None:
+        """The key as its issuer publishes it now; each token causes one more fetch at most."""
+        try:
+            self.keys.ask_for(header.kid or hashlib.sha256(token).hexdigest())
+        except KeysUnavailable as unavailable:
+            raise _later(unavailable) from None
+        return self._key(header)
 
     def _check_type(self, typ: str | None) -> None:
         raise NotImplementedError
@@ -186,21 +228,28 @@ class _Issuer(Generic[Holder]):
         audience = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         if self._audience not in audience:
             raise refused("The access token is for another audience.")
-        if now >= claims.exp + LEEWAY_SECONDS:
-            raise refused("The access token has expired.")
-        if max(claims.nbf or 0, claims.iat or 0) > now + LEEWAY_SECONDS:
+        if now >= claims.exp + self.leeway:
+            raise refused(_EXPIRED)
+        if claims.nbf is not None and claims.nbf > now + self.leeway:
+            self._notice_clock(now - claims.nbf)
             raise refused("The access token is not valid yet.")
 
-    def _check_length(self, claims: OwnClaims | ServiceClaims) -> None:
+    def _check_length(self, claims: OwnClaims | ServiceClaims, now: float) -> None:
         if not 0 < claims.exp - claims.iat <= LONGEST_SECONDS:
             raise refused("The access token was made for too long a time.")
+        if claims.exp - now > LONGEST_SECONDS + self.leeway:
+            self._notice_clock(now - claims.iat)
+            raise refused("The access token was made by a clock that is ahead; ask for a new one.")
+
+    def _notice_clock(self, seconds_ahead: float) -> None:
+        clock.notice(f"the clock that makes tokens of {self.name}", seconds_ahead)
 
 
 class OwnIssuer(_Issuer[Principal]):
     """Doran's core. ES256, `at+jwt`, ten minutes at most, and ids as core makes them."""
 
-    def __init__(self, name: str, *, audience: str, keys: KeyRing) -> None:
-        super().__init__(name, audience=audience, keys=keys, algorithms=(OWN_ALGORITHM,))
+    def __init__(self, name: str, *, audience: str, keys: KeyRing, leeway: float = LEEWAY_SECONDS) -> None:
+        super().__init__(name, audience=audience, keys=keys, algorithms=(OWN_ALGORITHM,), leeway=leeway)
 
     def _check_type(self, typ: str | None) -> None:
         if typ != OWN_TYPE:
@@ -209,7 +258,7 @@ class OwnIssuer(_Issuer[Principal]):
     def _holder(self, claims: Mapping[str, Any], now: float) -> Principal:
         said = _shaped(claims, OwnClaims)
         self._check_claims(said, now)
-        self._check_length(said)
+        self._check_length(said, now)
         if not is_own_id(said.sub):
             raise refused(_UNREADABLE)
         return Principal(said.sub, said.sid, self.name, said.exp, said.jti)
@@ -218,8 +267,8 @@ class OwnIssuer(_Issuer[Principal]):
 class OwnServices(_Issuer[Service]):
     """Doran's core again, as it speaks of services: the same keys, another type, an audience for each service."""
 
-    def __init__(self, name: str, *, audience: str, keys: KeyRing) -> None:
-        super().__init__(name, audience=audience, keys=keys, algorithms=(OWN_ALGORITHM,))
+    def __init__(self, name: str, *, audience: str, keys: KeyRing, leeway: float = LEEWAY_SECONDS) -> None:
+        super().__init__(name, audience=audience, keys=keys, algorithms=(OWN_ALGORITHM,), leeway=leeway)
 
     def _check_type(self, typ: str | None) -> None:
         if typ != SERVICE_TYPE:
@@ -228,18 +277,29 @@ class OwnServices(_Issuer[Service]):
     def _holder(self, claims: Mapping[str, Any], now: float) -> Service:
         said = _shaped(claims, ServiceClaims)
         self._check_claims(said, now)
-        self._check_length(said)
+        self._check_length(said, now)
         return Service(said.sub, frozenset(said.scope.split()), self.name, said.exp, said.jti)
 
 
 class ForeignIssuer(_Issuer[Principal]):
     """Somebody else's identity provider. Its `sub` must match `people` and not look like our ids."""
 
-    def __init__(self, name: str, *, audience: str, keys: KeyRing, algorithms: Sequence[str], people: str) -> None:
+    _header = ForeignHeader
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        audience: str,
+        keys: KeyRing,
+        algorithms: Sequence[str],
+        people: str,
+        leeway: float = LEEWAY_SECONDS,
+    ) -> None:
         unknown = sorted(set(algorithms) - ASYMMETRIC)
         if unknown or not algorithms:
             raise BadSetting(f"DORAN_FOREIGN_ALGORITHMS: {', '.join(unknown) or 'an empty list'} cannot be used")
-        super().__init__(name, audience=audience, keys=keys, algorithms=algorithms)
+        super().__init__(name, audience=audience, keys=keys, algorithms=algorithms, leeway=leeway)
         self._people = re.compile(people)
 
     def may_be_person(self, user_id: str) -> bool:
@@ -282,16 +342,25 @@ def _shaped(said: Mapping[str, Any], shape: type[T]) -> T:
         raise refused(_UNREADABLE) from None
 
 
-def _check_signature(token: bytes, key: NamedKey, registry: _Strict) -> None:
+def _holds(token: bytes, key: NamedKey, registry: _Strict) -> bool:
     try:
         jws.deserialize_compact(token, key.key, registry=registry)
     except (JoseError, ValueError, TypeError, AttributeError):
-        raise refused(_BAD_SIGNATURE) from None
+        return False
+    return True
+
+
+def _later(unavailable: KeysUnavailable) -> Problem:
+    return Problem(
+        "unavailable", "The keys of the token's issuer cannot be fetched now.", retry_after=unavailable.retry_after
+    )
 
 
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims as they stand there, believed by nobody yet."""
-    if len(token) > MAX_TOKEN or _COMPACT.fullmatch(token) is None:
+    if len(token) > MAX_TOKEN:
+        raise refused(_TOO_LONG)
+    if _COMPACT.fullmatch(token) is None:
         raise refused(_UNREADABLE)
     header, claims, _signature = token.split(".")
     found = _json(header), _json(claims)
@@ -332,7 +401,8 @@ class EndedSessions:
     table. Each is kept until its last access token has expired, so it stays small.
     """
 
-    def __init__(self, *, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, leeway: float = LEEWAY_SECONDS, ticks: Callable[[], float] = time.monotonic) -> None:
+        self.leeway = leeway
         self._ticks = ticks
         self._until: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
@@ -341,7 +411,7 @@ class EndedSessions:
         """From now on this session's access tokens are refused in this process."""
         with self._lock:
             now = self._ticks()
-            self._until[session_id] = now + LONGEST_SECONDS + LEEWAY_SECONDS
+            self._until[session_id] = now + LONGEST_SECONDS + self.leeway
             self._until.move_to_end(session_id)
             while self._until and next(iter(self._until.values())) <= now:
                 self._until.popitem(last=False)
@@ -381,9 +451,12 @@ class Verifier:
 
     @property
     def rings(self) -> Mapping[str, KeyRing]:
-        """The keys that must be there for anybody to be believed, by issuer: of our own, or of a foreign one alone."""
-        trusted = [self._own] if self._own is not None else list(self._issuers.values())
-        return {issuer.name: issuer.keys for issuer in trusted}
+        """The keys of every issuer, by its name."""
+        return {issuer.name: issuer.keys for issuer in self._issuers.values()}
+
+    def needs(self, issuer: str) -> bool:
+        """Whether nobody can be served without this issuer's keys: our own, or a foreign one that is alone."""
+        return self._own is None or issuer == self._own.name
 
     @property
     def knows_services(self) -> bool:
@@ -417,8 +490,8 @@ class Verifier:
         if self._own is None or claims.get("iss") != self._own.name:
             raise refused(_UNKNOWN_ISSUER)
         audience = SCOPES[scope].audience
-        issuer = OwnServices(self._own.name, audience=audience, keys=self._own.keys)
-        service = issuer.believe(token.encode(), header, claims, self._now())
+        issuer = OwnServices(self._own.name, audience=audience, keys=self._own.keys, leeway=self._own.leeway)
+        service, _kid = issuer.believe(token.encode(), header, claims, self._now())
         if scope not in service.scopes:
             raise Problem("insufficient_scope", f"This needs the scope {scope}.")
         return service
@@ -435,8 +508,8 @@ class Verifier:
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         if issuer is None:
             raise refused(_UNKNOWN_ISSUER)
-        principal = issuer.believe(token.encode(), header, claims, self._now())
-        self._keep(digest, principal, header["kid"])
+        principal, kid = issuer.believe(token.encode(), header, claims, self._now())
+        self._keep(digest, principal, kid)
         return principal
 
     def _keep(self, digest: bytes, principal: Principal, kid: str) -> None:
@@ -465,12 +538,7 @@ class Verifier:
 
 
 def _still_published(keys: KeyRing, kid: str, *, fetch: bool) -> bool:
-    if not fetch:
-        return keys.remembered(kid) is not None
-    try:
-        return keys.get(kid) is not None
-    except KeysUnavailable:
-        return False
+    return keys.still(kid) if fetch else keys.remembered(kid) is not None
 
 
 def _digest(token: str) -> bytes:
@@ -504,17 +572,18 @@ def verifier(config: Config, *, own_keys: Source | None = None, keep: Callable[[
         issuers.append(_own(config, own_keys, keep))
     if config.foreign_issuer:
         issuers.append(_foreign(config, keep))
+    ended.leeway = config.token_leeway_seconds
     return Verifier(issuers, is_revoked=ended.has)
 
 
 def _own(config: Config, own_keys: Source | None, keep: Callable[[str], Keep] | None) -> OwnIssuer:
     if own_keys is not None:  # asking is a look into a table: a withdrawn key is felt at once
-        ring = KeyRing(own_keys, cache_seconds=1.0, refetch_seconds=1.0)
+        ring = KeyRing(own_keys, cache_seconds=1.0, refetch_seconds=0.0)
     elif config.core_url:
         ring = _remote(f"{config.core_url}/.well-known/jwks.json", config.issuer_name, config, keep)
     else:
         raise BadSetting("DORAN_CORE_URL: say where core answers, or run core in this process")
-    return OwnIssuer(config.issuer_name, audience=config.audience, keys=ring)
+    return OwnIssuer(config.issuer_name, audience=config.audience, keys=ring, leeway=config.token_leeway_seconds)
 
 
 def _foreign(config: Config, keep: Callable[[str], Keep] | None) -> ForeignIssuer:
@@ -528,6 +597,7 @@ def _foreign(config: Config, keep: Callable[[str], Keep] | None) -> ForeignIssue
         keys=_remote(config.foreign_jwks_url, config.foreign_issuer, config, keep),
         algorithms=config.foreign_algorithms,
         people=config.foreign_user_pattern,
+        leeway=config.token_leeway_seconds,
     )
 
 
@@ -540,6 +610,7 @@ def use(new: Verifier | None) -> None:
     global _verifier
     _verifier = new
     ended.clear()
+    clock.forget_disagreements()
 
 
 def _in_use() -> Verifier:

@@ -1,21 +1,82 @@
-"""The time and new ids: the only places that make either, so that a test can hold them still."""
+"""The time and new ids: the only places that make either, so that a test can hold them still.
+
+A machine's clock may be wrong and be set right. `now` follows it, for leases and expiry; `stamp` never goes
+back, for what is stored and ordered; `notice` keeps what shows that a clock is wrong, for health and log.
+"""
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+NOTICEABLE_SECONDS: Final = 5.0
+NOTICED_FOR_SECONDS: Final = 600.0
+_STEP: Final = timedelta(microseconds=1)
 
 _lock = threading.Lock()
 _last = 0
+_stamped = datetime.fromtimestamp(0, UTC)
+_noticed: dict[str, tuple[float, float]] = {}
 _random = random.Random()  # noqa: S311  seeded by the system; an id is a name, never a secret
 
 
 def now() -> datetime:
     """The present moment, in UTC."""
     return datetime.now(UTC)
+
+
+def stamp() -> datetime:
+    """Return the moment for what is stored: the present one, but later than every stamp this process made or read.
+
+    After a clock was set back, stamps go on from the latest in steps of a microsecond until it has caught up.
+    """
+    global _stamped
+    with _lock:
+        _stamped = max(now(), _stamped + _STEP)
+        return _stamped
+
+
+def stamps_follow(stored: datetime | None) -> None:
+    """Let every later stamp and id follow what another process, or this one before a restart, has stored."""
+    global _last, _stamped
+    if stored is None:
+        return
+    with _lock:
+        _stamped = max(_stamped, stored)
+        _last = max(_last, int(stored.timestamp() * 1000) * 4096)
+    ahead = (stored - now()).total_seconds()
+    notice("what was stored last", -ahead if ahead > 0 else 0.0)
+
+
+def notice(source: str, seconds_ahead: float) -> None:
+    """Remember how far this machine's clock is ahead of another source of time; log it when it begins to matter."""
+    is_new = source not in _noticed
+    if abs(seconds_ahead) <= NOTICEABLE_SECONDS:
+        _noticed.pop(source, None)
+        return
+    _noticed[source] = (seconds_ahead, time.monotonic())
+    if is_new:
+        log.warning("clock disagrees with %s by %.0f s", source, seconds_ahead)
+
+
+def disagreements() -> str:
+    """Return a sentence about other clocks that this machine's was found to disagree with lately, else nothing."""
+    lately = time.monotonic() - NOTICED_FOR_SECONDS
+    for source in [source for source, (_, at) in list(_noticed.items()) if at < lately]:
+        _noticed.pop(source, None)
+    return "; ".join(f"this machine's clock is {ahead:+.0f} s from {source}" for source, (ahead, _) in _noticed.items())
+
+
+def forget_disagreements() -> None:
+    """Begin anew: what was noticed belongs to one start of a process."""
+    _noticed.clear()
 
 
 def rfc3339(moment: datetime) -> str:

@@ -283,6 +283,12 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         ("issuer", "", "the issuer in our access tokens; public_url if empty", str),
         ("audience", "doran", "the audience in our access tokens", str),
         ("access_seconds", "600", "how long an access token is good for", _whole(30, 600)),
+        (
+            "token_leeway_seconds",
+            "60",
+            "how far the clocks of token issuers may differ from ours; iat ahead alone never refuses",
+            _seconds(0, 300),
+        ),
         ("key_days", "30", "age at which the signing key makes way for the next", _whole(1, 3650)),
         ("jwks_cache_seconds", "300", "how long a fetched key set is used without asking again", _whole(10, 86_400)),
         ("foreign_issuer", "", "an identity provider of yours whose tokens chat and ai accept", str),

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 STRIKES = 3
 RESTARTING = 1012
+_REFUSED = {401: 4401, 404: 4404, 503: 1013}
 Handler = Callable[["Connection", Any], Awaitable[None] | None]
 
 _numbers = itertools.count(secrets.randbits(62))  # no two sockets of all processes have the same
@@ -207,7 +208,7 @@ class Connection:
         try:
             await self._enter()
         except Problem as no:
-            return 4404 if no.kind.status == 404 else 4401 if no.kind.status == 401 else 1011
+            return _REFUSED.get(no.kind.status, 1011)
         except TimeoutError:
             return 4401
         while self._ending is None:

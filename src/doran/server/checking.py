@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from doran.kernel import clock
 from doran.kernel.config import BadSetting, Config
+from doran.kernel.jwks import BadKeySet, JwksUrl, KeysUnavailable, look_over
 from doran.server import folder, neighbours, serving
 from doran.server import production as in_production
 from doran.server.exits import Refused
@@ -43,6 +45,10 @@ def _findings(config: Config, *, production: bool) -> Iterator[Finding]:
     yield from _databases(config)
     if production:
         yield from in_production.of_databases(config)
+    if config.foreign_jwks_url and {"chat", "ai"} & set(config.services):
+        yield _asked("issuer's keys", lambda: _keys(config.foreign_jwks_url))
+    if found := clock.disagreements():
+        yield Finding("clock", "NO", f"{found}: let every machine follow the same time server")
     if "ai" in config.services:
         yield _asked("AI providers", lambda: _providers(config.replace(mode="production") if production else config))
         yield from _vectors()
@@ -93,6 +99,14 @@ def _providers(config: Config) -> str:
         return table.told(config)
     except BadSetting as wrong:
         raise Refused("bad_setting", f"{wrong}") from None
+
+
+def _keys(url: str) -> str:
+    """What the identity provider publishes, fetched as `serve` would fetch it."""
+    try:
+        return look_over(JwksUrl(url)())
+    except (KeysUnavailable, BadKeySet) as wrong:
+        raise Refused("bad_setting", f"DORAN_FOREIGN_JWKS_URL gives no keys ({wrong}), so nobody is let in") from None
 
 
 def _page(config: Config) -> Finding:

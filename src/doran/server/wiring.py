@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django.db import connections
 
 from doran.contracts.errors import Problem
-from doran.kernel import auth, limits, siblings, telemetry
+from doran.kernel import auth, clock, limits, siblings, telemetry
 from doran.kernel import config as settings
 from doran.kernel.bus import Bus, every
 from doran.kernel.bus.memory import MemoryBus
@@ -132,9 +132,11 @@ class House:
         verifier = auth.verifier(self.config, own_keys=own_keys, keep=_keep(self.config))
         self._way_back.callback(auth.use, None)
         auth.use(verifier)
-        if own_keys is None:
-            for issuer, ring in verifier.rings.items():
-                self._watch(f"keys of {issuer}", ring.check, timeout=FETCH_SECONDS, needed=self.has_front)
+        self._watch("clock", _look_at_clock, needed=False, quiet=True)
+        for issuer, ring in verifier.rings.items():
+            if own_keys is None or issuer != self.config.issuer_name:
+                needed = self.has_front and verifier.needs(issuer)
+                self._watch(f"keys of {issuer}", ring.check, timeout=FETCH_SECONDS, needed=needed)
 
     async def _count_together(self) -> None:
         self._way_back.push_async_callback(asyncio.to_thread, limits.stop, self.config)
@@ -253,6 +255,12 @@ def _keep(config: Config) -> Callable[[str], Keep] | None:
         if service in config.services:
             return partial(KeptKeys, import_module(f"doran.{service}.models").KeySet)
     return None
+
+
+def _look_at_clock() -> None:
+    """What shows that this machine's clock is wrong, or another's: whoever is refused for that is refused here."""
+    if found := clock.disagreements():
+        raise telemetry.health.Unwell(found)
 
 
 def _look_at_sibling(service: str) -> None:

@@ -12,6 +12,10 @@ Check = Callable[[], str | None]
 FRESH_SECONDS = 1.0
 
 
+class Unwell(Exception):
+    """A dependency is not well; the sentence is fit to be shown."""
+
+
 class Finding(TypedDict):
     ok: bool
     needed: bool
@@ -28,6 +32,7 @@ class _Asked:
     check: Check
     timeout: float
     needed: bool
+    quiet: bool = False
     finding: Finding = field(init=False)
     asked_at: float = float("-inf")
     running: threading.Thread | None = None
@@ -57,6 +62,8 @@ class _Asked:
     def _ask(self) -> None:
         try:
             self.finding = self._found(self.check() or "", ok=True)
+        except Unwell as unwell:
+            self.finding = self._found(str(unwell), ok=False)
         except Exception as wrong:
             self.finding = self._found(type(wrong).__name__, ok=False)
         self.asked_at = time.monotonic()
@@ -68,13 +75,14 @@ class _Asked:
 _registered: dict[str, _Asked] = {}
 
 
-def register(name: str, check: Check, *, timeout: float = 1.0, needed: bool = True) -> None:
+def register(name: str, check: Check, *, timeout: float = 1.0, needed: bool = True, quiet: bool = False) -> None:
     """`check` returns nothing or a short remark when all is well, and raises when it is not.
 
     It runs in a thread of its own and must close what it opens. Of an exception only the class
-    is shown. What is not `needed` is shown as well, but work goes on without it.
+    is shown, unless it is `Unwell`. What is not `needed` is shown as well, but work goes on without it.
+    What is `quiet` is shown only while it is not well.
     """
-    _registered[name] = _Asked(check, timeout, needed)
+    _registered[name] = _Asked(check, timeout, needed, quiet)
 
 
 def unregister(name: str) -> None:
@@ -90,5 +98,6 @@ def ready() -> Answer:
     """Whether work can be taken, and each dependency by name. Blocks up to the longest time-out."""
     begun = time.monotonic()
     asked = [(name, one, one.begin()) for name, one in list(_registered.items())]
-    findings = {name: one.answer(running, begun + one.timeout) for name, one, running in asked}
-    return all(finding["ok"] for finding in findings.values() if finding["needed"]), findings
+    answers = [(name, one.answer(running, begun + one.timeout), one.quiet) for name, one, running in asked]
+    shown = {name: finding for name, finding, quiet in answers if not (quiet and finding["ok"])}
+    return all(finding["ok"] for finding in shown.values() if finding["needed"]), shown
