@@ -161,8 +161,14 @@ async def test_deleted_for_me_is_gone_for_me_alone(
         his_list.says(type="delete_message", message_id=sent["id"], ref=1, **{"for": "me"})
         assert (await his_list.hears("done"))["ref"] == 1
     else:
-        assert (await junho.deletes(sent, scope="me")).json == {**sent, "content": "", "is_deleted": True}
-    assert (await his.hears("message_deleted"))["message"]["content"] == ""
+        assert (await junho.deletes(sent, scope="me")).json == {
+            **sent,
+            "content": "",
+            "is_deleted": True,
+            "hidden": True,
+        }
+    heard = (await his.hears("message_deleted"))["message"]
+    assert (heard["content"], heard["hidden"]) == ("", True)
     await hers.hears("conversation_history")
     assert await hers.hears_nothing_before_pong() == []
     assert await minji.sees(talk) == before
@@ -175,6 +181,30 @@ async def test_deleted_for_me_is_gone_for_me_alone(
     ):  # fmt: skip
         assert SECRET not in json.dumps(seen, ensure_ascii=False)
     assert play.said("message.deleted") == []
+
+
+async def test_only_who_deleted_for_themselves_is_told_that_it_is_hidden(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    """A tombstone of one's own is not to be shown, one of both is; at every door, also to a device that was away."""
+    first, second = await minji.sends(talk, "하나"), await minji.sends(talk, "둘")
+    before = await junho.syncs()
+    await junho.deletes(second, scope="me")
+    since = {"epoch": before["epoch"], "known": {talk: 2}, "state_since": before["state_seq"]}
+    caught_up = (await junho.syncs(**since))["conversations"][0]["changes"]["results"]
+    listed = (await junho.gets("/api/chat/users/me/conversations/"))["results"][0]["last_message"]
+    page = (await junho.gets(f"/api/chat/conversations/{talk}/messages/"))["results"][0]
+    history = (await (await junho.opens(talk)).hears("conversation_history"))["messages"][-1]
+    seen = await junho.gets(f"/api/chat/messages/{second['id']}/")
+    for one in (*caught_up, listed, page, history, seen, (await junho.sees(talk))["last_message"]):
+        assert (one["seq"], one["is_deleted"], one["hidden"]) == (2, True, True)
+    assert "hidden" not in (await minji.sees(talk))["last_message"]
+
+    await minji.deletes(second)
+    await minji.deletes(first)
+    his, hers = await junho.sees(talk), await minji.sees(talk)
+    assert [one.get("hidden", False) for one in his["messages"]] == [False, True]
+    assert [one.get("hidden", False) for one in hers["messages"]] == [False, False]
 
 
 async def test_doing_it_twice_is_doing_it_once(play: Play, junho: Person, minji: Person, talk: str) -> None:

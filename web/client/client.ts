@@ -329,7 +329,7 @@ export class DoranClient extends Emitter<ClientEvents> {
 
   async delete(message: Message, scope: DeleteScope): Promise<void> {
     const tombstone = await this.rest.delete(message.id, scope);
-    this.#hearMessage(tombstone?.id ? tombstone : { ...message, content: "", is_deleted: true });
+    this.#hearMessage(tombstone?.id ? tombstone : { ...message, content: "", is_deleted: true, ...(scope === "me" ? { hidden: true } : {}) });
   }
 
   /** Everything up to here is on a screen that somebody looks at. */

@@ -20,6 +20,8 @@ export interface Message {
   readonly is_deleted: boolean;
   readonly reply_to: string | null;
   readonly client_message_id: string | null;
+  /** There only where I deleted it for myself: it is not to be shown at all. */
+  readonly hidden?: boolean;
 }
 
 /** How far somebody's devices are, as the other side may know it. */

@@ -161,7 +161,7 @@ def delete(*, message_id: str, user_id: str, scope: Literal["everyone", "me"]) -
 def _delete_for_everyone(message: Message, side: Side) -> Outcome:
     _require_author(message, side.me.user_id)
     if message.is_deleted:
-        return Outcome(one_message(message))
+        return Outcome(one_message(message, hidden=side.me.user_id in _hidden_from(message)))
     _require_in_time(message, shop().config.delete_seconds)
     message.content, message.is_deleted = "", True
     _touch(message, side, "content", "is_deleted")
@@ -215,7 +215,7 @@ def _changed(message: Message, side: Side, kind: Changed) -> Outcome:
         shown.append(
             _shown(message, frames.MessageDeleted, to=[one for one in both if one in hidden_from], hidden=True)
         )
-    return Outcome(one_message(message), deliveries=shown)
+    return Outcome(one_message(message, hidden=side.me.user_id in hidden_from), deliveries=shown)
 
 
 def _shown(message: Message, kind: Changed, *, to: Sequence[str], hidden: bool = False) -> Delivery:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, cast
 
+from msgspec import UNSET
+
 from doran.chat import statements as sql
 from doran.chat import unread
 from doran.chat.models import Conversation, LostRange, Member, Message
@@ -36,6 +38,7 @@ def message_view(row: Sequence[Any], *, hidden: bool = False, conversation_id: s
         sql.wire_uuid(id_), conversation_id or sql.wire_uuid(place), seq, change_seq, sender, "" if gone else content,
         kind, created_at, created_at if updated == created else sql.wire_time(updated),
         sql.wire_time_or_none(edited), gone, None if answered is None else sql.wire_uuid(answered), client,
+        True if hidden else UNSET,
     )  # fmt: skip
 
 
@@ -48,7 +51,7 @@ def one_message(message: Message, *, hidden: bool = False) -> frames.MessageView
         message_type=cast("frames.MessageType", message.message_type), created_at=rfc3339(message.created_at),
         updated_at=rfc3339(message.updated_at), edited_at=rfc3339_or_none(message.edited_at), is_deleted=gone,
         reply_to=None if message.reply_to is None else str(message.reply_to),
-        client_message_id=message.client_message_id,
+        client_message_id=message.client_message_id, hidden=True if hidden else UNSET,
     )  # fmt: skip
 
 

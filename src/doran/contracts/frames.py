@@ -118,6 +118,7 @@ class MessageView(msgspec.Struct, frozen=True):
     """A message as REST and frames show it. `change_seq` says when the row last changed.
 
     One without a `sender_id` is a position that a restore of the server emptied: always deleted.
+    `hidden` is there, and true, only for who deleted it for themselves; to them it is deleted, too.
     """
 
     id: str
@@ -133,6 +134,7 @@ class MessageView(msgspec.Struct, frozen=True):
     is_deleted: bool
     reply_to: str | None
     client_message_id: str | None
+    hidden: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Marks(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ import { css, html, nothing, type TemplateResult } from "lit";
 import { keyed } from "lit/directives/keyed.js";
 import "../ai/history.ts";
 import { forgetTranslations } from "../ai/translation.ts";
+import { hiding } from "../lib/hiding.ts";
 import { icons } from "../lib/icons.ts";
 import { isMuted } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
@@ -57,16 +58,33 @@ export class DoranApp extends Piece {
   protected override attend(): void {
     this.follow("session", ({ userId, reason }) => this.#sessionChanged(userId, reason));
     this.follow("conversations", () => this.#showTitle());
+    this.until(hiding.onChange(() => this.requestUpdate()));
+    this.listen("keydown", (event) => this.#key(event));
     this.listen("hashchange", () => this.#moved());
-    this.addEventListener("notify", (event) => this.#say((event as CustomEvent<string>).detail));
+    this.addEventListener("notify", (event) => this.say((event as CustomEvent<string>).detail));
     void this.#restore();
   }
 
   override render(): TemplateResult {
     return html`
       ${this.session === "in" ? keyed(this.client.sessionId, this.#panes()) : this.session === "out" ? html`<doran-welcome .reason=${this.reason}></doran-welcome>` : html`<div class="blank" role="status"><span class="unseen">${this.words.loading}</span></div>`}
-      <div class="toasts" role="status" aria-live="polite">${this.toast ? keyed(this.#said, html`<p class="toast">${this.toast}</p>`) : nothing}</div>
+      <div class="toasts" role="status" aria-live="polite">
+        ${hiding.undoable ? this.#undo() : nothing}
+        ${this.toast ? keyed(this.#said, html`<p class="toast">${this.toast}</p>`) : nothing}</div>
     `;
+  }
+
+  #undo(): TemplateResult {
+    return html`<p class="toast act" @pointerenter=${() => hiding.hold()} @pointerleave=${() => hiding.release()} @focusin=${() => hiding.hold()} @focusout=${() => hiding.release()}><span>${this.words.deletedForMe(hiding.undoable)}</span><button aria-keyshortcuts="Control+Z" @click=${() => hiding.undo()}>${this.words.undo}</button></p>`;
+  }
+
+  /** As everywhere: but where somebody writes, it is what was written that is undone. */
+  #key(event: KeyboardEvent): void {
+    if ((event.key.toLowerCase() !== "z" && event.code !== "KeyZ") || !(event.ctrlKey || event.metaKey) || event.shiftKey || !hiding.undoable) return;
+    const target = event.composedPath()[0];
+    if ((target instanceof HTMLTextAreaElement || target instanceof HTMLInputElement) && target.value) return;
+    event.preventDefault();
+    hiding.undo();
   }
 
   #panes(): TemplateResult {
@@ -132,7 +150,8 @@ export class DoranApp extends Piece {
     document.title = unread ? `(${unread}) ${this.words.name}` : this.words.name;
   }
 
-  #say(text: string): void {
+  /** Say something in passing. */
+  say(text: string): void {
     this.toast = text;
     this.#said++;
     this.requestUpdate();
@@ -194,9 +213,10 @@ export class DoranApp extends Piece {
       .toasts {
         position: fixed;
         inset-inline: 0;
-        inset-block-end: calc(5.5rem + env(safe-area-inset-bottom));
+        inset-block-start: calc(4.25rem + env(safe-area-inset-top));
         display: grid;
         justify-items: center;
+        gap: 0.4rem;
         pointer-events: none;
         z-index: 40;
         padding: 0 1rem;
@@ -211,10 +231,26 @@ export class DoranApp extends Piece {
         font-size: 0.9375rem;
         animation: rise 160ms ease-out;
       }
+      .act {
+        display: flex;
+        align-items: center;
+        gap: 0.9rem;
+        padding-block: 0.2rem;
+        padding-inline-end: 0.4rem;
+        pointer-events: auto;
+      }
+      .act button {
+        min-height: 2.5rem;
+        padding: 0 0.75rem;
+        border-radius: 0.625rem;
+        font-weight: 700;
+        text-decoration: underline;
+        text-underline-offset: 3px;
+      }
       @keyframes rise {
         from {
           opacity: 0;
-          transform: translateY(0.5rem);
+          transform: translateY(-0.5rem);
         }
       }
       @media (max-width: 759px) {

@@ -10,6 +10,7 @@ import "../ai/summary.ts";
 import { icons } from "../lib/icons.ts";
 import { FOREVER, isMuted } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
+import { visible } from "../lib/rows.ts";
 import { aid } from "../styles/aid.ts";
 import { common } from "../styles/common.ts";
 import { ago, problemText } from "../words/index.ts";
@@ -238,7 +239,8 @@ export class DoranChat extends Piece {
   }
 
   #editLast(): void {
-    const mine = this.#thread?.timeline.messages.findLast((message) => message.sender_id === this.client.userId && !message.is_deleted);
+    const thread = this.#thread;
+    const mine = thread && visible(thread).findLast((message) => message.sender_id === this.client.userId && !message.is_deleted);
     if (mine) this.editing = mine;
   }
 

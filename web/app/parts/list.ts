@@ -4,8 +4,10 @@ import { css, html, nothing, type PropertyValues, type TemplateResult } from "li
 import { repeat } from "lit/directives/repeat.js";
 import { ASSISTANT_ID, DoranError, hasEnded, type Job, type StateChange, type Thread } from "../../client/index.ts";
 import { icons } from "../lib/icons.ts";
+import { hiding } from "../lib/hiding.ts";
 import { FOREVER, isMuted } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
+import { lastVisible } from "../lib/rows.ts";
 import { snippet } from "../lib/text.ts";
 import { aid } from "../styles/aid.ts";
 import { common } from "../styles/common.ts";
@@ -38,6 +40,7 @@ export class DoranList extends Piece {
     this.follow("conversations", () => this.requestUpdate());
     this.follow("person", () => this.requestUpdate());
     this.follow("offer", () => this.requestUpdate());
+    this.until(hiding.onChange(() => this.requestUpdate()));
     this.follow("job", ({ job }) => job.kind === "reply" && this.#hearAnswer(job));
     this.follow("synced", () => {
       this.synced = true;
@@ -163,10 +166,10 @@ export class DoranList extends Piece {
     if (thread.draft && thread.id !== this.current) return html`<em class="draft">${words.draftPrefix}</em> <bdi>${snippet(thread.draft)}</bdi>`;
     const waiting = thread.waiting.at(-1);
     if (waiting) return html`${words.you}: <bdi>${snippet(waiting.content)}</bdi>`;
-    const last = thread.lastMessage;
-    if (!last || last.seq < thread.me.hidden_before_seq) return words.nothingYet;
-    if (last.is_deleted) return words.deletedMessage;
-    return html`${last.sender_id === this.client.userId ? `${words.you}: ` : nothing}<bdi>${snippet(last.content)}</bdi>`;
+    const last = lastVisible(thread);
+    if (!last) return thread.lastSeq < Math.max(1, thread.me.hidden_before_seq) ? words.nothingYet : "";
+    const said = last.is_deleted ? words.deletedMessage : html`<bdi>${snippet(last.content)}</bdi>`;
+    return html`${last.sender_id === this.client.userId ? `${words.you}: ` : nothing}${said}`;
   }
 
   #badge(thread: Thread): TemplateResult | typeof nothing {

@@ -3,6 +3,7 @@
 import { css, html, nothing, type TemplateResult } from "lit";
 import { type BlockInfo, DoranError, type SessionInfo, type User } from "../../client/index.ts";
 import "../ai/disclosures.ts";
+import { hiding } from "../lib/hiding.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
 import { choose, type Theme, theme } from "../lib/prefs.ts";
@@ -172,6 +173,7 @@ export class DoranMe extends Piece {
     const waiting = this.client.waitingCount;
     const ask = this.renderRoot.querySelector("doran-ask")!;
     if (waiting && !(await ask.ask({ title: words.confirmLogOutTitle, text: words.confirmLogOut(waiting), yes: words.logOut }))) return;
+    await hiding.finish();
     await this.client.logOut();
   }
 

@@ -6,10 +6,11 @@ import { DoranError, type DeleteScope, type Message, type Thread, type Waiting }
 import "../ai/answering.ts";
 import { isTranslated, targetFor, wantTranslation } from "../ai/translation.ts";
 import { copyText } from "../lib/clipboard.ts";
+import { hiding } from "../lib/hiding.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
 import { answer, prose } from "../lib/prose.ts";
-import { type Row, rows, visible } from "../lib/rows.ts";
+import { isHidden, type Row, rows, visible } from "../lib/rows.ts";
 import { around, down, following, newest, type Span, up } from "../lib/span.ts";
 import { isOnlyEmoji, snippet } from "../lib/text.ts";
 import { common } from "../styles/common.ts";
@@ -89,6 +90,7 @@ export class DoranTimeline extends Piece {
       this.failed = false;
     });
     this.follow("offer", () => this.requestUpdate());
+    this.until(hiding.onChange(() => this.requestUpdate()));
     this.listen("focus", () => this.#lookSoon());
     this.until(() => this.#resized.disconnect());
     const shown = () => this.#lookSoon();
@@ -168,7 +170,7 @@ export class DoranTimeline extends Piece {
           ${this.#bubble(message)}
           <span class="meta">
             ${message.edited_at && !message.is_deleted ? html`<span class="edited">${this.words.edited}</span>` : nothing}
-            ${mine && !message.is_deleted && !this.bot ? this.#mark(message, row.closes) : nothing}
+            ${mine && !message.is_deleted && !this.bot ? this.#mark(message, row.next) : nothing}
             <time class=${row.closes ? "" : "unseen"} datetime=${message.created_at} title=${dayAndClock(date)}>${clock(date)}</time>
           </span>
           ${message.is_deleted ? nothing : html`<button class="round more" tabindex="-1" aria-label=${this.words.messageActions} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menuUnder(event, message)}>${icons.more}</button>`}
@@ -187,16 +189,21 @@ export class DoranTimeline extends Piece {
     const { words } = this;
     const quoted = this.thread.timeline.find(id);
     const who = quoted && (quoted.sender_id === this.client.userId ? words.you : this.name);
-    const said = quoted ? (quoted.is_deleted ? words.deletedMessage : snippet(quoted.content)) : words.earlierMessage;
+    const said = quoted ? (isHidden(quoted) ? words.hiddenMessage : quoted.is_deleted ? words.deletedMessage : snippet(quoted.content)) : words.earlierMessage;
     return html`<button class="quote" tabindex="-1" @click=${() => this.#showQuoted(id)}>${who ? html`<strong><bdi>${who}</bdi></strong>` : nothing}<span><bdi>${said}</bdi></span></button>`;
   }
 
-  /** One sign for how far it got; what is read is said by colour and, to screen readers, by word. */
-  #mark(message: Message, closes: boolean): TemplateResult {
-    const { peer } = this.thread;
+  /** One sign for how far it got, where that differs from the next one of the run; what is read is said by colour and, to screen readers, by word. */
+  #mark(message: Message, next: Message | undefined): TemplateResult {
     const { words } = this;
-    const state = message.seq <= peer.last_read_seq ? "read" : message.seq <= peer.last_delivered_seq ? "delivered" : "sent";
-    return html`<span class="mark small ${state} ${closes ? "" : "unseen"}" title=${words[state]}>${state === "sent" ? icons.check : icons.checks}<span class="unseen">${words[state]}</span></span>`;
+    const state = this.#progress(message);
+    const shows = !next || this.#progress(next) !== state;
+    return html`<span class="mark small ${state} ${shows ? "" : "unseen"}" title=${words[state]}>${state === "sent" ? icons.check : icons.checks}<span class="unseen">${words[state]}</span></span>`;
+  }
+
+  #progress({ seq }: Message): "read" | "delivered" | "sent" {
+    const { peer } = this.thread;
+    return seq <= peer.last_read_seq ? "read" : seq <= peer.last_delivered_seq ? "delivered" : "sent";
   }
 
   #waitingRow(row: WaitingRow, active: boolean): TemplateResult {
@@ -398,7 +405,7 @@ export class DoranTimeline extends Piece {
       else if (!this.thread.complete && !this.loading && !this.failed) void this.#loadOlder();
     }
     if (this.#toSeq !== LAST && this.#distance < NEAR) this.#keep(down(span, messages.length), messages);
-    this.#markRead(messages);
+    this.#markRead();
   }
 
   async #loadOlder(): Promise<void> {
@@ -418,9 +425,9 @@ export class DoranTimeline extends Piece {
   }
 
   /** Read is what was on a screen that had somebody's attention. */
-  #markRead(messages: readonly Message[]): void {
+  #markRead(): void {
     if (document.visibilityState !== "visible" || !document.hasFocus() || this.thread.unread === 0) return;
-    const seen = this.pinned ? messages.at(-1)?.seq : this.#lastSeqInSight();
+    const seen = this.pinned ? this.thread.timeline.newest?.seq : this.#lastSeqInSight();
     if (seen) this.client.markRead(this.thread.id, Math.min(seen, Math.max(this.thread.timeline.high, this.thread.readUpTo)));
   }
 
@@ -555,12 +562,19 @@ export class DoranTimeline extends Piece {
     this.notify((await copyText(message.content)) ? this.words.copied : this.words.copyFailed);
   }
 
+  /** The hands go on from its neighbour. */
+  #hide(message: Message): void {
+    const articles = [...this.renderRoot.querySelectorAll<HTMLElement>("article")];
+    const at = articles.indexOf((this.renderRoot as ShadowRoot).activeElement as HTMLElement);
+    if (at >= 0) this.#focusRow(articles[at + 1] ?? articles[at - 1]);
+    hiding.hide(message);
+  }
+
   async #delete(message: Message, scope: DeleteScope): Promise<void> {
     const { words } = this;
-    if (scope === "everyone") {
-      const sure = await this.renderRoot.querySelector("doran-ask")!.ask({ title: words.confirmDeleteTitle, text: words.confirmDelete, yes: words.delete });
-      if (!sure) return;
-    }
+    if (scope === "me") return this.#hide(message);
+    const sure = await this.renderRoot.querySelector("doran-ask")!.ask({ title: words.confirmDeleteTitle, text: words.confirmDelete, yes: words.delete });
+    if (!sure) return;
     try {
       await this.client.delete(message, scope);
     } catch (error) {

@@ -1,7 +1,7 @@
 /** Which rows are on the page, and what they say about their neighbours. */
 
 import { describe, expect, test } from "vitest";
-import { rows, visible } from "../../app/lib/rows.ts";
+import { lastVisible, rows, visible } from "../../app/lib/rows.ts";
 import { around, down, following, MOST, newest, PAGE, up } from "../../app/lib/span.ts";
 import type { Thread, Waiting } from "../../client/index.ts";
 import { JUNHO, message, MINJI } from "../client/fake.ts";
@@ -69,9 +69,24 @@ describe("rows", () => {
     expect(shown(held).map((row) => row.kind === "message" && [row.opens, row.closes])).toEqual([[true, true], false, [true, true], false, [true, true]]);
   });
 
-  test("what I deleted is a message of somebody's, and stays one row each", () => {
+  test("a deleted message is a message of somebody's, and stays one row each; the last one with words stands for its run", () => {
     const gone = [1, 2].map((seq) => message(seq, { is_deleted: true, content: "" }));
     expect(rows(gone, 0, 2, [], null).map(({ kind }) => kind)).toEqual(["message", "message"]);
+    const run = [1, 2, 3].map((seq) => at(seq, MINJI, "2026-11-23T01:00:01Z"));
+    const next = (messages: typeof run) => rows(messages, 0, messages.length, [], null).map((row) => row.kind === "message" && row.next?.seq);
+    expect(next(run)).toEqual([2, 3, undefined]);
+    expect(next([run[0]!, run[1]!, { ...run[2]!, is_deleted: true }])).toEqual([2, undefined, undefined]);
+    expect(next([run[0]!, { ...run[1]!, is_deleted: true }, run[2]!])).toEqual([3, 3, undefined]);
+    expect(next([...run, at(4, JUNHO, "2026-11-23T01:00:02Z")])).toEqual([2, 3, undefined, undefined]);
+  });
+
+  test("what I deleted for myself is not shown, and is nobody's last word", () => {
+    const messages = [message(1), message(2, { is_deleted: true }), message(3, { is_deleted: true, hidden: true })];
+    const thread = { timeline: { messages }, me: { hidden_before_seq: 0 }, lastMessage: messages[2] } as unknown as Thread;
+    expect(visible(thread).map(({ seq }) => seq)).toEqual([1, 2]);
+    expect(lastVisible(thread)?.seq).toBe(2);
+    const alone = { timeline: { messages: [] }, me: { hidden_before_seq: 0 }, lastMessage: messages[2] } as unknown as Thread;
+    expect(lastVisible(alone)).toBeNull();
   });
 
   test("what I cleared is not shown", () => {
