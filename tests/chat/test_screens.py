@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from doran.chat import people
 from doran.chat.screens import Screens
-from doran.contracts import frames
+from doran.contracts import events, frames
+from doran.kernel import clock
 from doran.realtime.hub import Delivery, Hub
 from tests import stores
 from tests.cast import Person
@@ -27,6 +29,62 @@ def delta(text: str = "일곱 시에", **more: Any) -> dict[str, Any]:
 
 async def hears_no_delta(screen: Socket) -> None:
     assert "ai.delta" not in [frame["type"] for frame in await screen.hears_nothing_before_pong()]
+
+
+def renamed(person: Person, name: str = "김민지", picture: str | None = None, status: str = "") -> events.UserUpdated:
+    return events.UserUpdated(person.id, "minji", name, picture, status, "ko", clock.rfc3339(clock.now()))
+
+
+async def test_a_new_profile_reaches_who_talks_with_the_person_and_nobody_else(
+    play: Play, minji: Person, junho: Person, sora: Person, talk: str
+) -> None:
+    his, own, other, conversation = (
+        await junho.opens(),
+        await minji.opens(),
+        await minji.opens(),
+        await junho.opens(talk),
+    )
+    outside = await sora.opens()
+    await play.happens(renamed(minji, picture="https://pictures.test/m.png", status="제주에서"))
+    profile = {"display_name": "김민지", "avatar_url": "https://pictures.test/m.png", "status_message": "제주에서"}
+    for screen in (his, own, other):
+        assert await screen.hears("user_updated") == {
+            "type": "user_updated", "user_id": minji.id, "profile": profile,
+        }  # fmt: skip
+    for screen in (outside, conversation):
+        assert "user_updated" not in [frame["type"] for frame in await screen.hears_nothing_before_pong()]
+
+
+async def test_a_new_profile_is_shown_once_to_who_talks_with_the_person_twice(
+    play: Play, minji: Person, junho: Person, sora: Person, talk: str
+) -> None:
+    await minji.asks("POST", "/api/chat/conversations/", {"participant_id": sora.id})
+    his = await junho.opens()
+    await play.happens(renamed(minji, "하나"))
+    await play.happens(renamed(minji, "둘"))
+    assert [(await his.hears("user_updated"))["profile"]["display_name"] for _ in range(2)] == ["하나", "둘"]
+    assert await his.hears_nothing_before_pong() == []
+
+
+async def test_a_profile_that_comes_after_the_erasure_is_shown_to_nobody(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    await play.happens(events.UserErased(minji.id, clock.rfc3339(clock.now())))
+    his = await junho.opens()
+    await play.happens(renamed(minji))
+    assert await his.hears_nothing_before_pong() == []
+
+
+async def test_many_acquaintances_are_told_some_at_a_time(
+    play: Play, minji: Person, junho: Person, sora: Person, talk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await minji.asks("POST", "/api/chat/conversations/", {"participant_id": sora.id})
+    monkeypatch.setattr(people, "AT_ONCE", 1)
+    screens = [await person.opens() for person in (minji, junho, sora)]
+    await play.happens(renamed(minji))
+    for screen in screens:
+        assert (await screen.hears("user_updated"))["profile"]["display_name"] == "김민지"
+        assert await screen.hears_nothing_before_pong() == []
 
 
 async def tells(play: Play, body: Any, *, scope: str = "screens.tell") -> Answer:
@@ -130,17 +188,23 @@ class Ears(Hub):
         self.delivered.append(Delivery((), text, None))
 
 
-async def test_it_is_shown_by_other_processes_as_well() -> None:
+@pytest.mark.parametrize(
+    ("frame", "talk"),
+    [
+        (frames.AiDelta("j", "reply", "c", 1, 1, "일곱 시에"), "c"),
+        (frames.UserUpdated("junho", frames.PublicProfile("이준호", None, "")), None),
+    ],
+)
+async def test_it_is_shown_by_other_processes_as_well(frame: Any, talk: str | None) -> None:
     here, there, wires = Ears(), Ears(), (Wire(), Wire())
     wires[0].other, wires[1].other = wires[1], wires[0]
     screens, _ = Screens(here, wires[0]), Screens(there, wires[1])  # type: ignore[arg-type]
-    frame = frames.AiDelta("j", "reply", "c", 1, 1, "일곱 시에")
-    await asyncio.to_thread(screens.show, ("minji",), frame, "c")
+    await asyncio.to_thread(screens.show, ("minji",), frame, talk)
     await asyncio.sleep(0)
     await asyncio.to_thread(screens.show_everybody, 2, "the newer")
     await asyncio.to_thread(screens.show_everybody, 1, "the older, which was overtaken")
     await asyncio.sleep(0)
-    shown = [(("minji",), frames.encode(frame).decode(), "c"), ((), "the newer", None)]
+    shown = [(("minji",), frames.encode(frame).decode(), talk), ((), "the newer", None)]
     assert here.delivered == there.delivered == [Delivery(*one) for one in shown]
 
 

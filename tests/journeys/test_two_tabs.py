@@ -126,3 +126,58 @@ def test_somebody_elses_log_in_ends_who_was_there(
     left.get_by_role("link", name="내 정보와 설정").click()
     expect(left.get_by_label("이름")).to_have_value("소라")
     assert len(minji.asks("/api/core/sessions/")["results"]) == 1  # the window's has ended on the server
+
+
+def test_a_new_name_reaches_every_open_list_and_header(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    minji.says(minji.with_(junho), "나 이름 바꿀 거야")
+    his_list, his_chat = junho.window(chromium, size=PHONE), junho.window(chromium)
+    opens(his_chat, "민지")
+    hers = minji.window(chromium)
+    settings = tab_beside(hers, f"{server.url}/#/me")
+    expect(settings.get_by_label("이름")).to_have_value("민지")
+    hers.get_by_role("link", name="내 정보와 설정").click()
+    hers.get_by_label("이름").fill("김민지")
+    hers.get_by_role("button", name="저장").click()
+    expect(his_list.get_by_role("navigation").get_by_role("link")).to_contain_text("김민지")
+    expect(his_chat.get_by_role("main").get_by_role("heading", name="김민지")).to_be_visible()
+    expect(settings.get_by_label("이름")).to_have_value("김민지")
+
+
+def test_the_title_counts_what_the_list_shows(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    sora = Visitor(server, "소라")
+    his, hers = junho.with_(minji), sora.with_(minji)
+    junho.says(his, "하나")
+    sora.says(hers, "둘")
+    left = minji.window(chromium)
+    expect(left).to_have_title("(2) 도란")
+    chooses(left, "소라", "보관")
+    expect(left).to_have_title("(1) 도란")
+    expect(left.get_by_role("button", name="보관한 대화 1개")).to_contain_text("대화 1개에 안 읽은 메시지")
+    right = tab_beside(left, server.url)
+    expect(right).to_have_title("(1) 도란")
+    chooses(left, "준호", "알림 끄기")
+    for tab in (left, right):
+        expect(tab).to_have_title("도란")
+    sora.says(hers, "셋")
+    junho.says(his, "넷")
+    expect(left.get_by_role("navigation").get_by_role("link").filter(has_text="준호")).to_contain_text(
+        "안 읽은 메시지 2개"
+    )
+    expect(left).to_have_title("도란")
+    chooses(left, "준호", "알림 켜기")
+    chooses(left, "준호", "읽음으로 표시")
+    expect(left).to_have_title("도란")
+    chooses(left, "준호", "안 읽음으로 표시")
+    for tab in (left, right):
+        expect(tab).to_have_title("(1) 도란")
+
+
+def chooses(page: Page, name: str, choice: str) -> None:
+    """An entry of the menu of somebody's line in the list."""
+    line = page.get_by_role("navigation").get_by_role("listitem").filter(has_text=name)
+    line.click(button="right")
+    page.get_by_role("menuitem", name=choice, exact=True).click()

@@ -82,6 +82,8 @@ const MARK_MS = 50;
 const LAST_SAVE_MS = 1_000;
 const TYPING_SHOWN_MS = 12_000;
 const PRESENCE_AT_ONCE = 100;
+/** How many people are asked for again after a reconnect. */
+const REFRESHED = 20;
 /** A frame over 64 KiB closes the socket; what comes near goes by REST. */
 const FRAME_BYTES = 60_000;
 
@@ -105,6 +107,8 @@ export class DoranClient extends Emitter<ClientEvents> {
   #epoch: string | null = null;
   #stateSeq = 0;
   #synced = false;
+  /** There was a connection before this one: what was said meanwhile about people was not heard. */
+  #hasSynced = false;
   #stopListening: (() => void) | null = null;
 
   constructor(options: ClientOptions) {
@@ -404,6 +408,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.ai.forget();
     this.#presence.clear();
     this.#epoch = null;
+    this.#hasSynced = false;
   }
 
   #statusChanged(status: Status): void {
@@ -414,6 +419,7 @@ export class DoranClient extends Emitter<ClientEvents> {
   /** What only a live socket can tell is no longer known. */
   #lostTouch(): void {
     this.#synced = false;
+    this.people.doubt();
     this.#claims.clear();
     this.#presence.clear();
     for (const thread of this.#conversations.all()) {
@@ -448,7 +454,8 @@ export class DoranClient extends Emitter<ClientEvents> {
       });
       more = this.#apply(answer) && answer.has_more;
     }
-    this.#synced = true;
+    if (this.#hasSynced) this.#refreshPeople();
+    this.#synced = this.#hasSynced = true;
     this.emit("synced", { epoch: this.#epoch ?? "" });
     this.#watchPresence(this.#conversations.all().map(({ peerId }) => peerId));
     for (const thread of this.#conversations.all()) this.#afterChange(thread);
@@ -540,6 +547,8 @@ export class DoranClient extends Emitter<ClientEvents> {
         return this.#hearTyping(frame);
       case "presence":
         return this.#hearPresence(frame);
+      case "user_updated":
+        return this.people.hear(frame.user_id, frame.profile);
       case "conversation_created":
       case "conversation_updated":
         return this.#meet(frame.conversation);
@@ -554,6 +563,7 @@ export class DoranClient extends Emitter<ClientEvents> {
   #hearLive(message: Message): void {
     this.#hearMessage(message);
     if (message.sender_id === this.userId) return;
+    this.people.reassure(message.sender_id);
     this.#showTyping(message.conversation_id, false);
     this.emit("message", { conversationId: message.conversation_id, message });
   }
@@ -595,11 +605,13 @@ export class DoranClient extends Emitter<ClientEvents> {
   }
 
   #meet(view: Conversation): void {
-    const wasActive = this.#conversations.get(view.id)?.isActive ?? false;
+    const known = this.#conversations.get(view.id);
+    const wasActive = known?.isActive ?? false;
     this.#conversations.meet(view);
     const thread = this.#conversations.get(view.id)!;
     this.#refreshWaiting(view.id);
     if (thread.isActive && !wasActive) this.#watchPresence([thread.peerId]);
+    if (known && thread.isActive !== wasActive) this.people.refresh(thread.peerId);
     if (thread.timeline.low === 0) this.#beginOrAsk(thread, view);
     this.#afterChange(thread);
     this.#announce([view.id]);
@@ -687,6 +699,12 @@ export class DoranClient extends Emitter<ClientEvents> {
   }
 
   // -- small things
+
+  /** Those at the top of the list at once, others when they write or are looked at: a crowd of clients that comes back asks for no crowd of people. */
+  #refreshPeople(): void {
+    if (this.userId) this.people.reassure(this.userId);
+    for (const { peerId } of this.conversations.slice(0, REFRESHED)) this.people.reassure(peerId);
+  }
 
   #watchPresence(userIds: readonly string[]): void {
     for (let from = 0; from < userIds.length; from += PRESENCE_AT_ONCE) {

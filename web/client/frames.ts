@@ -92,10 +92,13 @@ export interface StateChange {
 
 // -- people and sessions ------------------------------------------------------------------------
 
-export interface Profile {
+export interface PublicProfile {
   readonly display_name: string;
   readonly avatar_url: string | null;
   readonly status_message: string;
+}
+
+export interface Profile extends PublicProfile {
   readonly locale?: string;
   readonly time_zone?: string;
 }
@@ -415,6 +418,13 @@ export interface Refusal extends Ref {
   readonly client_message_id?: string | null;
 }
 
+/** A person of one's conversations, or oneself, has another name, picture or status. */
+export interface UserUpdated {
+  readonly type: "user_updated";
+  readonly user_id: string;
+  readonly profile: PublicProfile;
+}
+
 export type ServerFrame =
   | Ready
   | Ack
@@ -422,6 +432,7 @@ export type ServerFrame =
   | MarkMoved
   | TypingShown
   | PresenceShown
+  | UserUpdated
   | ConversationCreated
   | ConversationUpdated
   | ChangesAnswer

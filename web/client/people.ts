@@ -1,7 +1,7 @@
 /** Names and faces of others, asked for once and few at a time. */
 
 import { DoranError } from "./errors.ts";
-import type { User } from "./frames.ts";
+import type { PublicProfile, User } from "./frames.ts";
 
 const AT_ONCE = 4;
 
@@ -11,6 +11,10 @@ export class People {
   readonly #known = new Map<string, User | null>();
   readonly #wanted = new Set<string>();
   readonly #asked = new Set<string>();
+  /** What is known of them is of this connection. */
+  readonly #fresh = new Set<string>();
+  /** Changed while being asked for: the answer may be of before. */
+  readonly #overtaken = new Set<string>();
 
   constructor(ask: (id: string) => Promise<User>, onLearned: (id: string) => void) {
     this.#ask = ask;
@@ -28,14 +32,34 @@ export class People {
     this.#onLearned(user.id);
   }
 
+  /** The server says how somebody shows themselves from now on. */
+  hear(id: string, profile: PublicProfile): void {
+    if (this.#asked.has(id)) this.#overtaken.add(id);
+    const user = this.#known.get(id);
+    if (user) this.learn({ ...user, profile: { ...user.profile, ...profile } });
+    else if (this.#known.has(id)) this.#want(id);
+  }
+
   /** Ask again: a name or a status may have changed. */
   refresh(id: string): void {
     this.#want(id);
   }
 
+  /** The line was cut: changes may have gone unheard. */
+  doubt(): void {
+    this.#fresh.clear();
+  }
+
+  /** Ask again, unless nothing can have gone unheard. */
+  reassure(id: string): void {
+    if (!this.#fresh.has(id)) this.#want(id);
+  }
+
   clear(): void {
+    this.doubt();
     this.#known.clear();
     this.#wanted.clear();
+    this.#overtaken.clear();
   }
 
   #want(id: string): void {
@@ -55,12 +79,14 @@ export class People {
 
   async #learnOne(id: string): Promise<void> {
     try {
+      this.#fresh.add(id);
       this.#known.set(id, await this.#ask(id));
       this.#onLearned(id);
     } catch (error) {
       await this.#notLearned(id, error);
     } finally {
       this.#asked.delete(id);
+      if (this.#overtaken.delete(id)) this.#wanted.add(id);
       this.#work();
     }
   }

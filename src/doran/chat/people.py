@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from django.db.models import F, Q
 
-from doran.chat.models import Block, Conversation, Person
+from doran.chat.models import Block, Conversation, Member, Person
 from doran.chat.shop import shop
 from doran.chat.writer import DATABASE
 from doran.contracts.errors import Problem
 from doran.kernel import auth, clock
+
+AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,15 @@ def state_seq(user_id: str) -> int:
 def conversations_of(user_id: str) -> list[Conversation]:
     """Every conversation of a person, held until the commit."""
     return list(Conversation.objects.using(DATABASE).select_for_update().filter(members__user_id=user_id))
+
+
+def acquainted(user_id: str) -> Iterator[tuple[str, ...]]:
+    """Yield everybody who shares a conversation with this person, and the person, some hundreds at a time."""
+    members = Member.objects.using(DATABASE).filter(conversation__members__user_id=user_id)
+    ids = members.values_list("user_id", flat=True).distinct()
+    everybody = tuple({user_id, *ids})
+    for start in range(0, len(everybody), AT_ONCE):
+        yield everybody[start : start + AT_ONCE]
 
 
 def _exists(user_id: str, asker: Asker) -> bool:

@@ -32,7 +32,9 @@ class Screens:
         hints.listen(KIND, self._hear)
         hints.listen(EVERYBODY, lambda body: self.announce(*_announcements.decode(body)))
 
-    def show(self, user_ids: tuple[str, ...], frame: Shown, conversation_id: str | None) -> None:
+    def show(
+        self, user_ids: tuple[str, ...], frame: Shown | frames.UserUpdated, conversation_id: str | None = None
+    ) -> None:
         """One frame for these people: on the sockets of this conversation, and where everything of theirs is shown."""
         text = frames.encode(frame).decode()
         self._loop.call_soon_threadsafe(self._show, user_ids, text, conversation_id)

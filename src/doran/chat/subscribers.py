@@ -16,7 +16,7 @@ from doran.chat import answers, conversations, people
 from doran.chat.models import Block, EndedSession, Outbox
 from doran.chat.shop import shop
 from doran.chat.writer import DATABASE
-from doran.contracts import events
+from doran.contracts import events, frames
 from doran.kernel import clock
 from doran.realtime.hub import Delivery
 
@@ -26,7 +26,14 @@ def on_user_created(event: events.UserCreated) -> None:
 
 
 def on_user_updated(event: events.UserUpdated) -> None:
-    people.learn(event.user_id, display_name=event.display_name)
+    """The new profile is shown to everybody who talks with this person, and on the person's own screens."""
+    person = people.learn(event.user_id, display_name=event.display_name)
+    if person.is_erased:
+        return
+    profile = frames.PublicProfile(event.display_name, event.avatar_url, event.status_message)
+    frame = frames.UserUpdated(event.user_id, profile)
+    for some in people.acquainted(event.user_id):
+        transaction.on_commit(partial(shop().screens.show, some, frame), using=DATABASE)
 
 
 def on_user_deactivated(event: events.UserDeactivated) -> None:

@@ -114,6 +114,14 @@ AnyClientFrame = (
 # -- what both doors show of a message, a mark, a conversation -----------------------------------
 
 
+class PublicProfile(msgspec.Struct, frozen=True):
+    """What anybody may see of a person."""
+
+    display_name: str
+    avatar_url: str | None
+    status_message: str
+
+
 class MessageView(msgspec.Struct, frozen=True):
     """A message as REST and frames show it. `change_seq` says when the row last changed.
 
@@ -409,6 +417,13 @@ class PresenceShown(ServerFrame, frozen=True, tag="presence", omit_defaults=True
     ref: str | int | None = None
 
 
+class UserUpdated(ServerFrame, frozen=True, tag="user_updated"):
+    """A person of one's conversations, or oneself, has changed how they show themselves. On `/ws/` only."""
+
+    user_id: str
+    profile: PublicProfile
+
+
 class ConversationCreated(ServerFrame, frozen=True, tag="conversation_created"):
     conversation: ConversationView
 
@@ -491,6 +506,7 @@ SERVER_FRAMES: tuple[type[ServerFrame], ...] = (
     MessageRead,
     TypingShown,
     PresenceShown,
+    UserUpdated,
     ConversationCreated,
     ConversationUpdated,
     Changes,

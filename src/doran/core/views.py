@@ -6,16 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from doran.contracts.frames import PublicProfile
 from doran.core.models import BOT, AuthToken, Block, User
 from doran.kernel.clock import rfc3339
-
-
-class PublicProfile(msgspec.Struct, frozen=True):
-    """What anybody may see of a person."""
-
-    display_name: str
-    avatar_url: str | None
-    status_message: str
 
 
 class OwnProfile(PublicProfile, frozen=True):

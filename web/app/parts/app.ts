@@ -6,7 +6,7 @@ import "../ai/history.ts";
 import { forgetTranslations } from "../ai/translation.ts";
 import { hiding } from "../lib/hiding.ts";
 import { icons } from "../lib/icons.ts";
-import { isMuted } from "../lib/mute.ts";
+import { calling } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
 import { common } from "../styles/common.ts";
 import "./chat.ts";
@@ -62,7 +62,13 @@ export class DoranApp extends Piece {
     this.listen("keydown", (event) => this.#key(event));
     this.listen("hashchange", () => this.#moved());
     this.addEventListener("notify", (event) => this.say((event as CustomEvent<string>).detail));
+    const minute = setInterval(() => this.#showTitle(), 60_000);
+    this.until(() => clearInterval(minute));
     void this.#restore();
+  }
+
+  protected override updated(): void {
+    this.#showTitle();
   }
 
   override render(): TemplateResult {
@@ -146,7 +152,7 @@ export class DoranApp extends Piece {
   }
 
   #showTitle(): void {
-    const unread = this.session === "in" ? this.client.conversations.filter((thread) => thread.unread > 0 && !isMuted(thread.me.muted_until)).length : 0;
+    const unread = this.session === "in" ? calling(this.client.conversations) : 0;
     document.title = unread ? `(${unread}) ${this.words.name}` : this.words.name;
   }
 

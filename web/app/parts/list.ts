@@ -5,7 +5,7 @@ import { repeat } from "lit/directives/repeat.js";
 import { ASSISTANT_ID, DoranError, hasEnded, type Job, type StateChange, type Thread } from "../../client/index.ts";
 import { icons } from "../lib/icons.ts";
 import { hiding } from "../lib/hiding.ts";
-import { FOREVER, isMuted } from "../lib/mute.ts";
+import { FOREVER, isMuted, isQuiet, isWaiting } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
 import { lastVisible } from "../lib/rows.ts";
 import { snippet } from "../lib/text.ts";
@@ -107,8 +107,9 @@ export class DoranList extends Piece {
 
   #archive(threads: readonly Thread[]): TemplateResult {
     const { words, archivedShown } = this;
+    const waiting = threads.filter(isWaiting).length;
     return html`
-      <button class="archive" aria-expanded=${archivedShown} @click=${() => (this.archivedShown = !archivedShown)}>${icons.archive}${archivedShown ? words.hideArchived : words.showArchived(threads.length)}</button>
+      <button class="archive" aria-expanded=${archivedShown} @click=${() => (this.archivedShown = !archivedShown)}>${icons.archive}${archivedShown ? words.hideArchived : words.showArchived(threads.length)}${waiting && !archivedShown ? html`<span class="badge quiet"><span aria-hidden="true">${waiting}</span><span class="unseen">${words.unreadIn(waiting)}</span></span>` : nothing}</button>
       ${archivedShown ? this.#list(threads) : nothing}
     `;
   }
@@ -175,7 +176,7 @@ export class DoranList extends Piece {
   #badge(thread: Thread): TemplateResult | typeof nothing {
     const { words } = this;
     const { unread } = thread;
-    const quiet = isMuted(thread.me.muted_until) ? "quiet" : "";
+    const quiet = isQuiet(thread) ? "quiet" : "";
     if (unread > 0) return html`<span class="badge ${quiet}"><span aria-hidden="true">${unread > 999 ? "999+" : unread}</span><span class="unseen">${words.unread(unread)}</span></span>`;
     if (thread.me.marked_unread) return html`<span class="badge dot ${quiet}"><span class="unseen">${words.markedUnread}</span></span>`;
     return nothing;
@@ -213,7 +214,7 @@ export class DoranList extends Piece {
     const { words } = this;
     const { me } = thread;
     const muted = isMuted(me.muted_until);
-    const unread = thread.unread > 0 || me.marked_unread;
+    const unread = isWaiting(thread);
     return [
       { label: me.pinned_at ? words.unpin : words.pin, icon: icons.pin, act: () => this.#change(thread, { pinned: !me.pinned_at }) },
       { label: muted ? words.unmute : words.mute, icon: muted ? icons.bell : icons.mute, act: () => this.#change(thread, { muted_until: muted ? null : FOREVER }) },
@@ -475,6 +476,10 @@ export class DoranList extends Piece {
         border-radius: 0.75rem;
         font-size: 0.875rem;
         color: var(--ink-soft);
+      }
+      .archive .badge {
+        align-self: center;
+        margin-inline-start: auto;
       }
       .archive:hover {
         background: var(--hover);

@@ -29,7 +29,7 @@ export class DoranMe extends Piece {
   }
 
   protected override attend(): void {
-    this.follow("person", () => this.requestUpdate());
+    this.follow("person", ({ userId }) => this.#hear(userId));
     this.follow("offer", () => this.requestUpdate());
     void this.#read();
   }
@@ -116,6 +116,13 @@ export class DoranMe extends Piece {
   #blockedPerson({ user_id }: BlockInfo): TemplateResult {
     const name = this.nameOf(this.client.people.get(user_id));
     return html`<li><doran-avatar .userId=${user_id} .name=${name}></doran-avatar><p><strong><bdi>${name}</bdi></strong></p><button class="button plain slim" @click=${() => this.#unblock(user_id, name)}>${this.words.unblock}</button></li>`;
+  }
+
+  /** Changed on another screen of mine, or somebody whom I block. */
+  #hear(userId: string): void {
+    const profile = this.me?.id === userId ? this.client.people.get(userId)?.profile : undefined;
+    if (this.me && profile) this.me = { ...this.me, profile: { ...this.me.profile, ...profile } };
+    this.requestUpdate();
   }
 
   // -- acting

@@ -39,6 +39,7 @@ export const en: Words = {
   nothingYet: "Nothing said yet",
   you: "You",
   unread: (number) => count(number, "unread message", "unread messages"),
+  unreadIn: (number) => `unread in ${count(number, "conversation", "conversations")}`,
   markedUnread: "Marked unread",
   pinnedLabel: "Pinned",
   mutedLabel: "Muted",

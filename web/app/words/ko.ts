@@ -37,6 +37,7 @@ export const ko = {
   nothingYet: "아직 나눈 말이 없어요",
   you: "나",
   unread: (count: number) => `안 읽은 메시지 ${count}개`,
+  unreadIn: (count: number) => `대화 ${count}개에 안 읽은 메시지`,
   markedUnread: "안 읽음 표시",
   pinnedLabel: "고정됨",
   mutedLabel: "알림 꺼짐",

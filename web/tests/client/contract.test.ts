@@ -60,7 +60,7 @@ test("what ai offers, and what it says of words that went somewhere, is understo
   expect(read("../../../src/doran/contracts/people.py")).toContain(`"${ASSISTANT_ID}"`);
 });
 
-for (const [theirs, mine] of [["MessageView", "Message"], ["Marks", "Marks"], ["MyState", "MyState"], ["ConversationView", "Conversation"], ["ChangesPage", "ChangesPage"], ["ReceiptView", "Receipt"], ["JobView", "Job"], ["JobResult", "JobResult"], ["Citation", "Citation"], ["Verdict", "Verdict"], ["ConsentView", "Consent"]] as const) {
+for (const [theirs, mine] of [["MessageView", "Message"], ["Marks", "Marks"], ["MyState", "MyState"], ["ConversationView", "Conversation"], ["ChangesPage", "ChangesPage"], ["ReceiptView", "Receipt"], ["JobView", "Job"], ["JobResult", "JobResult"], ["Citation", "Citation"], ["Verdict", "Verdict"], ["ConsentView", "Consent"], ["PublicProfile", "PublicProfile"]] as const) {
   test(`${mine} has the fields of the server's ${theirs}`, () => {
     expect(shape(mine).sort()).toEqual(struct(theirs).sort());
   });
