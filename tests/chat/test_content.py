@@ -63,11 +63,30 @@ async def test_everything_else_is_kept_as_it_was_written(minji: Person, talk: st
     assert [one["content"] for one in (await minji.sees(talk))["messages"]] == KEPT
 
 
-async def test_decomposed_text_is_stored_composed(minji: Person, talk: str) -> None:
+async def test_what_was_typed_is_read_code_point_by_code_point(minji: Person, junho: Person, talk: str) -> None:
+    """Decomposed syllables (macOS, file names), hanja that NFC would exchange, a sign of Kelvin: none is touched."""
+    typed = [
+        unicodedata.normalize("NFD", "안녕하세요 é"),
+        "\uf914\u6a02",
+        "300 \u212a",
+        "  들여 쓴 말\n\n끝 ",
+        "\u0344",
+    ]
+    for text in typed:
+        assert (await minji.sends(talk, text))["content"] == text
+    assert [one["content"] for one in (await junho.sees(talk))["messages"]] == typed
+    edited = await minji.sends(talk, "고칠 말")
+    for text in typed:
+        assert (await minji.edits(edited, text)).json["content"] == text
+
+
+async def test_both_forms_of_a_text_are_one_message(play: Play, minji: Person, talk: str) -> None:
+    """A client that composes repeats what one that did not has sent; what it says first is what stays."""
     written = unicodedata.normalize("NFD", "안녕하세요 é")
-    assert (await minji.sends(talk, written))["content"] == "안녕하세요 é"
     first = await minji.sends(talk, written, client_message_id="m")
     assert await minji.sends(talk, "안녕하세요 é", client_message_id="m") == first
+    refuses(await minji.tries_to_send(talk, "안녕하세요 e", client_message_id="m"), 409, "idempotency_conflict")
+    assert len(play.rows("message")) == 1
 
 
 @pytest.mark.parametrize("character", ["a", "가", "👍"])
@@ -77,10 +96,17 @@ async def test_four_thousand_characters_and_not_one_more(play: Play, minji: Pers
     assert len(play.rows("message")) == 1
 
 
-async def test_characters_are_counted_as_they_are_stored(minji: Person, talk: str) -> None:
+async def test_characters_are_counted_composed(play: Play, minji: Person, talk: str) -> None:
     decomposed = unicodedata.normalize("NFD", "한" * 4000)
     assert len(decomposed) == 12_000
-    assert len((await minji.sends(talk, decomposed))["content"]) == 4000
+    sent = await minji.sends(talk, decomposed)
+    assert sent["content"] == decomposed
+    assert (await minji.edits(sent, decomposed[:-3] + "á")).status == 200
+    assert (await minji.changes(talk, draft=decomposed * 2))["me"]["draft"] == decomposed * 2
+    before = play.stored()
+    refuses(await minji.tries_to_send(talk, decomposed + "x"), 422, "validation_failed", "content")
+    refuses(await minji.edits(sent, decomposed + "x"), 422, "validation_failed", "content")
+    assert play.stored() == before
 
 
 def test_what_grows_when_composed_stays_within_the_limit() -> None:
@@ -113,11 +139,11 @@ def test_nothing_but_format_characters_is_nothing(text: str) -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_what_is_accepted_is_stable(text: str) -> None:
-    """Stored text is composed, holds no control character, and is accepted again as it is."""
+    """Stored text is what was sent, holds no control character, and is accepted again as it is."""
     try:
         stored = content.checked(text, limit=30)
     except Problem:
         return
-    assert len(stored) <= 30
-    assert content.checked(stored, limit=30) == stored == json.loads(json.dumps(stored))
+    assert len(unicodedata.normalize("NFC", stored)) <= 30
+    assert content.checked(stored, limit=30) == stored == text == json.loads(json.dumps(stored))
     assert not any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in stored)

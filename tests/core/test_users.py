@@ -296,6 +296,9 @@ def test_what_is_left_out_stays_and_null_takes_the_picture_away(minji: Person) -
         ("display_name", "a\u2028b"),
         ("display_name", "\u200d"),
         ("display_name", "\u0301"),
+        ("display_name", "민\u3164지"),
+        ("display_name", "ㄱ" + "\u0301" * 60),
+        ("status_message", "a" + "\u0489" * 60),
         ("status_message", "x" * 201),
         ("status_message", "a\0"),
         ("status_message", 1),
@@ -340,10 +343,13 @@ def test_every_wrong_field_is_named_at_once(minji: Person) -> None:
     refuses(minji.patch("users/me/", wrong), 422, "validation_failed", *wrong)
 
 
-@pytest.mark.parametrize("name", ["👨‍👩‍👧", "नमस्ते", "سارا", "a" * 100, "가" * 100])
+@pytest.mark.parametrize("name", ["👨‍👩‍👧", "🩷", "\U0001faea", "🙂‍↔️", "नमस्ते", "سارا", "a" * 100, "가" * 100])
 def test_names_of_all_writings_are_welcome(name: str, minji: Person) -> None:
     minji.joins()
     assert minji.patch("users/me/", {"display_name": name}).json()["profile"]["display_name"] == name
+    assert minji.patch("users/me/", {"status_message": name}).json()["profile"]["status_message"] == name
+    minji.logs_in(device_name=name)
+    assert minji.get("sessions/").json()["results"][0]["device_name"] == name
 
 
 # -- erased ------------------------------------------------------------------------------------------------

@@ -7,17 +7,10 @@ away by being clicked (links), is reduced to its words.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection
 from typing import Final
 
-_HIDDEN: Final = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200c\u200e\u200f"
-    r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-_STRAY_JOINER: Final = re.compile(
-    r"(?<![\u2600-\u27bf\U0001f000-\U0001faff\ufe0f])\u200d|\u200d(?![\u2600-\u27bf\U0001f000-\U0001faff])"
-)
+from doran.text import policy
 
 _SCHEME: Final = r"(?:[A-Za-z][A-Za-z0-9+.-]{1,20}:/+|javascript:|vbscript:|data:[a-z]+/|www\.)"
 NOT_IN_ADDRESS: Final = r"\s<>\"'`|\\^{}()\[\]\u3000-\u303f\uac00-\ud7a3"
@@ -48,19 +41,22 @@ _MANY_LINES: Final = re.compile(r"\n{3,}")
 
 
 def visible(text: str) -> str:
-    """The text without what nobody sees: zero-width, direction, tag and control characters. Newlines and tabs stay."""
-    return _STRAY_JOINER.sub("", _HIDDEN.sub("", text.replace("\r\n", "\n")))
+    """Return the composed text without what nobody sees: zero-width, direction, tag and control characters.
+
+    Newlines and tabs stay, and what emoji, flags and joined letters need (text/policy.py).
+    """
+    return policy.visible(policy.compose(text.replace("\r\n", "\n")))
 
 
 def plain(text: str, *, known: Collection[str] = ()) -> str:
     """An answer without markup, images, links, and what nobody sees. Addresses of `known` stay, others lose all but their host."""
-    words = _inert(unicodedata.normalize("NFC", visible(text)), known)
+    words = _inert(policy.compose(visible(text)), known)
     return _MANY_LINES.sub("\n\n", STRONG.sub(r"\1", _HEADING.sub("", words))).strip()
 
 
 def inert(text: str, *, known: Collection[str] = ()) -> str:
     """As `plain`, for another version of somebody's own text: only what would act goes."""
-    return _inert(unicodedata.normalize("NFC", visible(text)), known).strip()
+    return _inert(policy.compose(visible(text)), known).strip()
 
 
 def addresses(text: str) -> frozenset[str]:

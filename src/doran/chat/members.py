@@ -16,6 +16,7 @@ from doran.chat.models import Member
 from doran.chat.writer import DATABASE, Outcome
 from doran.contracts.errors import invalid
 from doran.kernel import clock
+from doran.text import policy
 
 UNSET = msgspec.UNSET
 DRAFT_LIMIT = 20_000
@@ -55,7 +56,7 @@ def _checked(side: Side, name: str, value: Any) -> tuple[str, Any]:
         return "pinned_at", (side.me.pinned_at or clock.now()) if value else None
     if name == "muted_until" and value is not None:
         _check_moment(value)
-    if name == "draft" and (len(value) > DRAFT_LIMIT or "\0" in value):
+    if name == "draft" and (policy.is_longer(value, DRAFT_LIMIT) or "\0" in value):
         raise invalid("draft", f"At most {DRAFT_LIMIT} characters, none of them NUL.")
     if name == "hidden_before_seq":
         return name, _hidden(side, value)

@@ -29,6 +29,7 @@ from doran.contracts.scopes import SCOPES
 from doran.kernel import clock
 from doran.kernel.config import BadSetting, Config
 from doran.kernel.jwks import AmbiguousKey, JwksUrl, Keep, KeyRing, KeysUnavailable, NamedKey, Source
+from doran.text import policy
 
 T = TypeVar("T")
 Holder = TypeVar("Holder")
@@ -305,8 +306,7 @@ class ForeignIssuer(_Issuer[Principal]):
     def may_be_person(self, user_id: str) -> bool:
         """Whether this could be an id of this issuer's people."""
         return (
-            0 < len(user_id) <= 255
-            and user_id.isprintable()
+            policy.is_opaque_id(user_id, most=255)
             and not looks_like_own_id(user_id)
             and self._people.fullmatch(user_id) is not None
         )
@@ -641,7 +641,7 @@ def knows_services() -> bool:
 
 def acting_for(service: Service, user_id: str) -> Principal:
     """The person whose rights decide when a service asks. Raises `Problem("bad_request")` where none is named."""
-    if not 0 < len(user_id) <= 255 or not user_id.isprintable():
+    if not policy.is_opaque_id(user_id, most=255):
         raise Problem("bad_request", f"Name the person for whom the service asks: {ACTING_FOR}.")
     return Principal(user_id, None, service.issuer, service.expires_at, service.token_id)
 

@@ -14,7 +14,6 @@ import { dots } from "./dots.ts";
 import "./source.ts";
 
 const LIMIT = 20;
-const LONGEST = 1_000;
 
 export class DoranHistory extends Piece {
   static override properties = { kind: { state: true } };
@@ -43,7 +42,7 @@ export class DoranHistory extends Piece {
           asks || searches
             ? html`
               <form role="search" @submit=${this.#submit}>
-                <input name="question" type="search" aria-label=${words.ai.question} aria-describedby="hint" placeholder=${words.ai.questionPlaceholder} autocomplete="off" maxlength=${LONGEST} required />
+                <input name="question" type="search" aria-label=${words.ai.question} aria-describedby="hint" placeholder=${words.ai.questionPlaceholder} autocomplete="off" required />
                 <p id="hint" class="hint">${words.ai.historyHint}</p>
                 <div class="buttons">
                   ${asks ? html`<button class="button main slim" name="kind" value="ask" ?disabled=${this.#asked.working}>${icons.spark}${words.ai.ask}</button>` : nothing}

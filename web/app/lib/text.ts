@@ -116,22 +116,28 @@ function emojiPattern(): RegExp | null {
   }
 }
 
-/** The server counts code points; so does the counter below the box. */
+/** As the server counts: code points of the composed form, whichever form the keyboard types. */
 export function lengthOf(text: string): number {
   let count = 0;
-  for (const _ of text) count++;
+  for (const _ of text.normalize("NFC")) count++;
   return count;
 }
 
+/** What draws nothing by itself, as in the server's text policy (src/doran/text/policy.py). */
+const BLANK =
+  /^[\s\p{Cc}\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]*$/u;
+
 /** Nothing that anybody could see: blanks, zero-width characters, Hangul fillers. */
 export function isBlank(text: string): boolean {
-  return /^[\s\p{Cf}\p{Cc}\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5]*$/u.test(text);
+  return BLANK.test(text);
 }
 
-/** Composed syllables, without control characters (the server refuses them) and outer blank lines. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are exactly the characters that the server refuses
+const REFUSED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ud800-\udfff]/gu;
+
+/** What is sent: exactly what was typed, but for blank lines at both ends, blanks behind, and characters the server refuses. */
 export function cleaned(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are exactly the characters that must not be sent
-  return text.replace(/\r\n?/g, "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "").normalize("NFC").trim();
+  return text.replace(/\r\n?/g, "\n").replace(REFUSED, "").replace(/^(?:[^\S\n]*\n)+/, "").trimEnd();
 }
 
 /** One line for lists and quotes. */

@@ -58,7 +58,8 @@ export class DoranComposer extends Piece {
 
   override render(): TemplateResult {
     const { words } = this;
-    const over = lengthOf(this.text) - LIMIT;
+    const length = lengthOf(cleaned(this.text));
+    const over = length - LIMIT;
     const empty = isBlank(this.text);
     return html`
       <form @submit=${(event: Event) => event.preventDefault()}>
@@ -83,7 +84,7 @@ export class DoranComposer extends Piece {
           ${this.#help(empty)}
           <button type="button" class="send" aria-label=${this.editing ? words.save : words.send} title=${this.editing ? words.save : words.send} ?disabled=${empty || over > 0} @pointerdown=${(event: Event) => event.preventDefault()} @click=${this.#press}>${this.editing ? icons.check : icons.send}</button>
         </div>
-        ${lengthOf(this.text) > COUNT_FROM ? html`<p class="count ${over > 0 ? "wrong" : "hint"}" role="status">${over > 0 ? words.tooLong(over) : words.remaining(-over)}</p>` : nothing}
+        ${length > COUNT_FROM ? html`<p class="count ${over > 0 ? "wrong" : "hint"}" role="status">${over > 0 ? words.tooLong(over) : words.remaining(-over)}</p>` : nothing}
       </form>
       <doran-menu></doran-menu>
     `;

@@ -41,7 +41,7 @@ export class DoranFind extends Piece {
         <div class="box">
           <div class="head"><h2 id="title">${words.findTitle}</h2><button class="round" aria-label=${words.close} @click=${() => this.#dialog.close()}>${icons.close}</button></div>
           <form @submit=${this.#find}>
-            <input name="handle" aria-label=${words.handle} aria-describedby="hint" placeholder=${words.handle} autocomplete="off" autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="64" required />
+            <input name="handle" aria-label=${words.handle} aria-describedby="hint" placeholder=${words.handle} autocomplete="off" autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="128" required />
             <button class="button main" ?disabled=${this.busy}>${words.find}</button>
           </form>
           <p id="hint" class="hint">${words.findHint}</p>

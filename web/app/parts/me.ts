@@ -55,8 +55,8 @@ export class DoranMe extends Piece {
         <h2 id="profile">${words.profile}</h2>
         <div class="self"><doran-avatar .userId=${me.id} .name=${this.nameOf(me)}></doran-avatar><p><strong><bdi>${this.nameOf(me)}</bdi></strong><span class="hint">${words.myHandle(me.username)}</span></p></div>
         <form @submit=${this.#save}>
-          <div class="field"><label for="display_name">${words.displayName}</label><input id="display_name" name="display_name" maxlength="50" autocomplete="nickname" .value=${me.profile.display_name} /></div>
-          <div class="field"><label for="status_message">${words.statusMessage}</label><input id="status_message" name="status_message" maxlength="100" autocomplete="off" placeholder=${words.statusHint} .value=${me.profile.status_message} /></div>
+          <div class="field"><label for="display_name">${words.displayName}</label><input id="display_name" name="display_name" autocomplete="nickname" .value=${me.profile.display_name} /></div>
+          <div class="field"><label for="status_message">${words.statusMessage}</label><input id="status_message" name="status_message" autocomplete="off" placeholder=${words.statusHint} .value=${me.profile.status_message} /></div>
           <button class="button main slim" ?disabled=${this.busy}>${words.save}</button>
         </form>
       </section>
@@ -188,8 +188,15 @@ export class DoranMe extends Piece {
     try {
       await work();
     } catch (error) {
-      this.notify(problemText(error instanceof DoranError ? error.code : "unknown"));
+      this.notify(this.#refusal(error));
     }
+  }
+
+  /** What a field must be, or what went wrong. */
+  #refusal(error: unknown): string {
+    if (!(error instanceof DoranError)) return problemText("unknown");
+    const rules: Readonly<Record<string, string>> = this.words.wrong;
+    return rules[Object.keys(error.fields)[0] ?? ""] ?? problemText(error.code);
   }
 
   static override styles = [

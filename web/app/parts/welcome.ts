@@ -43,9 +43,9 @@ export class DoranWelcome extends Piece {
         </header>
         <form @submit=${this.#submit} novalidate aria-busy=${this.busy}>
           ${this.reason && !this.problem ? this.#ended() : nothing}
-          ${this.#field("username", words.handle, signingUp ? words.handleHint : "", html`<input id="username" name="username" autocomplete="username" autocapitalize="none" autocorrect="off" spellcheck="false" required maxlength="64" aria-describedby="username-note" aria-invalid=${"username" in this.fields} />`)}
-          ${signingUp ? this.#field("display_name", words.displayName, words.displayNameHint, html`<input id="display_name" name="display_name" autocomplete="nickname" maxlength="50" aria-describedby="display_name-note" aria-invalid=${"display_name" in this.fields} />`) : nothing}
-          ${this.#field("password", words.password, signingUp ? words.passwordHint : "", html`<input id="password" name="password" type=${this.shown ? "text" : "password"} autocomplete=${signingUp ? "new-password" : "current-password"} required maxlength="256" aria-describedby="password-note" aria-invalid=${"password" in this.fields} />`)}
+          ${this.#field("username", words.handle, signingUp ? words.handleHint : "", html`<input id="username" name="username" autocomplete="username" autocapitalize="none" autocorrect="off" spellcheck="false" required maxlength="128" aria-describedby="username-note" aria-invalid=${"username" in this.fields} />`)}
+          ${signingUp ? this.#field("display_name", words.displayName, words.displayNameHint, html`<input id="display_name" name="display_name" autocomplete="nickname" aria-describedby="display_name-note" aria-invalid=${"display_name" in this.fields} />`) : nothing}
+          ${this.#field("password", words.password, signingUp ? words.passwordHint : "", html`<input id="password" name="password" type=${this.shown ? "text" : "password"} autocomplete=${signingUp ? "new-password" : "current-password"} required aria-describedby="password-note" aria-invalid=${"password" in this.fields} />`)}
           ${signingUp && this.invite ? this.#field("invite_code", words.inviteCode, "", html`<input id="invite_code" name="invite_code" autocomplete="off" aria-describedby="invite_code-note" aria-invalid=${"invite_code" in this.fields} />`) : nothing}
           <label class="check"><input type="checkbox" .checked=${this.shown} @change=${this.#show} />${words.showPassword}</label>
           <p class="wrong" role="alert">${this.problem}</p>

@@ -164,7 +164,8 @@ export const en: Words = {
     password: "Use 8 to 256 characters.",
     password_guessable: "This password is too easy to guess. Choose another.",
     password_is_handle: "The password must not be the user name.",
-    display_name: "Use visible characters, at most 50.",
+    display_name: "Use characters that can be seen, at most 100.",
+    status_message: "Use characters that can be seen, at most 200.",
     invite_code: "This invitation code is not valid.",
   },
   problem: {

@@ -170,7 +170,8 @@ export const ko = {
     password: "8자 이상, 256자 이하로 써 주세요.",
     password_guessable: "너무 쉽게 맞힐 수 있는 비밀번호예요. 다른 것으로 써 주세요.",
     password_is_handle: "아이디와 같은 비밀번호는 쓸 수 없어요.",
-    display_name: "눈에 보이는 글자로 50자까지 써 주세요.",
+    display_name: "눈에 보이는 글자로 100자까지 써 주세요.",
+    status_message: "눈에 보이는 글자로 200자까지 써 주세요.",
     invite_code: "초대 코드가 맞지 않아요.",
   },
   // refusals, by code

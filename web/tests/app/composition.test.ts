@@ -253,10 +253,21 @@ test("the box is never emptied or rewritten while composing", async () => {
   expect(box.value).toBe("안녕");
 });
 
-test("syllables typed apart (NFD) leave composed", () => {
-  type("한글".normalize("NFD"));
+test("syllables typed apart (NFD) leave as they were typed, and count as syllables", async () => {
+  const typed = "각".repeat(1_500).normalize("NFD");
+  type(typed);
+  await composer.updateComplete;
+  expect(composer.renderRoot.querySelector(".count")).toBeNull();
   enter();
-  expect(texts()).toEqual(["한글"]);
+  expect(texts()).toEqual([typed]);
+});
+
+test("blanks behind are neither counted nor sent", async () => {
+  type(`\n\n  ${"가".repeat(3_990)}${" ".repeat(100)}\n`);
+  await composer.updateComplete;
+  expect(composer.renderRoot.querySelector(".count")!.classList.contains("wrong")).toBe(false);
+  enter();
+  expect(texts()).toEqual([`  ${"가".repeat(3_990)}`]);
 });
 
 test("on a touch keyboard Enter is a new line", async () => {

@@ -1,7 +1,11 @@
 /** Text becomes words and links, never anything else. */
 
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { cleaned, initial, isBlank, isOnlyEmoji, lengthOf, levelled, safeHref, snippet, tokens } from "../../app/lib/text.ts";
+
+/** The same cases as in tests/text/test_policy.py: page and server agree. */
+const CASES: { blank: string[]; seen: string[]; counts: [string, number][]; sent: [string, string][] } = JSON.parse(readFileSync(new URL("../../../tests/text/cases.json", import.meta.url), "utf-8"));
 
 const links = (text: string) => tokens(text).flatMap((token) => (token.kind === "link" ? [token.text] : []));
 
@@ -88,18 +92,18 @@ describe("links", () => {
 });
 
 test("empty to the eye is empty", () => {
-  for (const nothing of ["", " \n\t", "\u200b\u200d", "\u3164\u115f", "\u00ad", "\u2800", "\u202e"]) expect(isBlank(nothing)).toBe(true);
-  for (const something of ["가", ".", "👍", "\u200b가"]) expect(isBlank(something)).toBe(false);
+  for (const nothing of CASES.blank) expect(isBlank(nothing), JSON.stringify(nothing)).toBe(true);
+  for (const something of CASES.seen) expect(isBlank(something), JSON.stringify(something)).toBe(false);
 });
 
-test("what is sent is composed, trimmed, and free of control characters", () => {
-  expect(cleaned("\u0000한글\u0007\r\n둘\n\n".normalize("NFD"))).toBe("한글\n둘");
-  expect(cleaned("a\tb")).toBe("a\tb");
+test("what is sent is what was typed, but for blank lines at both ends and control characters", () => {
+  for (const [typed, sent] of CASES.sent) expect(cleaned(typed), JSON.stringify(typed)).toBe(sent);
 });
 
 test("length is counted as the server counts", () => {
-  expect(lengthOf("가나다")).toBe(3);
-  expect(lengthOf("👍🏽")).toBe(2);
+  for (const [text, count] of CASES.counts) expect(lengthOf(text), JSON.stringify(text)).toBe(count);
+  expect(lengthOf("각".repeat(1_500).normalize("NFD"))).toBe(1_500);
+  expect(lengthOf(cleaned(`${"가".repeat(3_990)}${" ".repeat(500)}\n\n`))).toBe(3_990);
 });
 
 test("one to three emoji are shown large", () => {

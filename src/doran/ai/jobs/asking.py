@@ -22,6 +22,7 @@ from doran.contracts.errors import JOB_FAILURES, FieldError, Problem, invalid
 from doran.contracts.frames import JobKind
 from doran.kernel import clock, telemetry
 from doran.kernel.http.bodies import wrong_fields
+from doran.text import policy
 
 DATABASE = "ai"
 MOST_INPUT = 20_000
@@ -43,16 +44,17 @@ class Question:
 
     def __post_init__(self) -> None:
         what = KINDS[self.kind]
-        what.check({"conversation_id": self.conversation_id, "message_id": self.message_id, "input": self._said})
-        if self.input is not None and (len(self.input) > MOST_INPUT or "\x00" in self.input):
-            raise invalid("input", f"At most {MOST_INPUT} characters, none of them NUL.")
+        what.check({"conversation_id": self.conversation_id, "message_id": self.message_id, "input": self.said})
+        if self.said and (refusal := policy.refusal_of_text(self.said, most=MOST_INPUT)):
+            raise invalid("input", refusal)
         if self.key is not None and not 0 < len(self.key) <= IDEMPOTENCY_KEY_LENGTH:
             raise invalid("idempotency_key", f"1 to {IDEMPOTENCY_KEY_LENGTH} characters.")
         _checked(what, self.options or {})
 
     @property
-    def _said(self) -> str:
-        return (self.input or "").strip()
+    def said(self) -> str:
+        """What is asked, as far as there is anything to see."""
+        return self.input if self.input and policy.is_visible(self.input) else ""
 
     @property
     def digest(self) -> bytes:
@@ -185,7 +187,7 @@ def _row(user_id: str, question: Question, kind: Kind, locale: Locale | None, af
         kind=question.kind,
         conversation_id=question.conversation_id,  # type: ignore[misc]  # foreign_id hides that it may be null
         message_id=question.message_id,
-        input=question.input or "",
+        input=question.said,
         options=msgspec.json.encode(question.understood(locale)).decode(),
         idempotency_key=question.key,
         asked_digest=question.digest,

@@ -1,0 +1,1 @@
+"""Text as people type it: what is accepted, and how it is counted."""
