@@ -6,6 +6,7 @@ ai's prompts are what is looked after there.
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from doran.kernel.config import Config
+from doran.kernel.constant import Constant
 
 PATH: Final = "/admin/"
 LABELS: Final = ("contenttypes", "auth", "admin", "sessions")
@@ -133,14 +135,21 @@ def paths() -> list[Any]:
 
 def _static(request: Any, name: str) -> Any:
     """A file of Django's own admin: its styles and scripts come with Django, nothing is built."""
-    from django.http import HttpResponse, HttpResponseNotFound
-    from django.views.static import serve
+    from django.http import HttpResponseNotFound
 
-    if request.method not in ("GET", "HEAD"):
+    from doran.kernel.http.docs import constant_response
+
+    if request.method not in ("GET", "HEAD") or not _is_file(name):
         return HttpResponseNotFound()
-    response = serve(request, name, document_root=str(_static_root())) if _is_file(name) else HttpResponse(status=404)
-    response["Cache-Control"] = "public, max-age=3600"
-    return response
+    return constant_response(_file(name), request)
+
+
+@cache
+def _file(name: str) -> Constant:
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Constant(
+        (_static_root() / name).read_bytes(), {"Content-Type": kind, "Cache-Control": "public, max-age=3600"}
+    )
 
 
 @cache

@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,8 @@ import msgspec
 
 from doran.contracts.errors import Problem
 from doran.kernel import asyncapi, telemetry
-from doran.server.page import Page
+from doran.kernel.constant import Constant
+from doran.server.page import Page, send_constant
 
 if TYPE_CHECKING:
     from doran.server.wiring import House
@@ -131,8 +133,8 @@ class Application:
         is_forwarded = _header(scope, b"x-forwarded-for") is not None
         return not is_forwarded and _is_address(client[0]) and ipaddress.ip_address(client[0]).is_loopback
 
-    async def _asyncapi(self, _scope: Scope, send: Send) -> None:
-        await _answer_json(send, 200, asyncapi.document())
+    async def _asyncapi(self, scope: Scope, send: Send) -> None:
+        await send_constant(_described(), scope, send)
 
     # -- what surrounds every answer -----------------------------------------------------------------
 
@@ -150,7 +152,8 @@ class Application:
             if event["type"] == "http.response.start":
                 own = list(event.get("headers", ()))
                 said = {name for name, _ in own}
-                event = {**event, "headers": [*own, *(one for one in headers if one[0] not in said)]}
+                more = (one for one in headers if one[0] not in said or one[0] == b"vary")
+                event = {**event, "headers": [*own, *more]}
             await send(event)
 
         return guarded
@@ -163,6 +166,12 @@ class Application:
         """A page of somebody else's name that points here must not reach us (DNS rebinding)."""
         name = _host_name(_header(scope, b"host") or "")
         return name in self._hosts or _is_address(name)
+
+
+@cache
+def _described() -> Constant:
+    headers = {"content-type": "application/json", "cache-control": "public, max-age=300"}
+    return Constant(msgspec.json.encode(asyncapi.document()), headers)
 
 
 def _own_hosts(config: Any) -> frozenset[str]:

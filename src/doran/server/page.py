@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import doran
+from doran.kernel.constant import Constant
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -37,10 +37,8 @@ def page_root() -> Path | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    body: bytes
-    headers: list[tuple[bytes, bytes]]
+# What the build leaves beside each file, by the ending of its name.
+_CODED: Final = {".br": "br", ".gz": "gzip"}
 
 
 class Page:
@@ -49,36 +47,54 @@ class Page:
     def __init__(self) -> None:
         root = page_root()
         self._files = {} if root is None else {path: _read(root, path) for path in _paths(root)}
-        index = self._files.get("/index.html") or _File(_NOT_BUILT, _headers("text/html", "/"))
-        self._files["/"] = index
+        self._files["/"] = self._files.get("/index.html") or Constant(_NOT_BUILT, _headers("text/html", "/"))
 
     async def serve(self, scope: Scope, send: Send) -> bool:
         """Answer if this is a file of the page; say whether it was."""
         found = self._files.get(scope["path"])
         if found is None or scope["method"] not in ("GET", "HEAD"):
             return False
-        body = b"" if scope["method"] == "HEAD" else found.body
-        await send({"type": "http.response.start", "status": 200, "headers": found.headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_constant(found, scope, send)
         return True
 
 
+async def send_constant(constant: Constant, scope: Scope, send: Send) -> None:
+    """Answer GET or HEAD with what the asker accepts of it."""
+    status, headers, body = constant.answer(
+        scope["method"],
+        accept_encoding=_said(scope, b"accept-encoding"),
+        if_none_match=_said(scope, b"if-none-match"),
+    )
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _said(scope: Scope, name: bytes) -> str | None:
+    """A list in one header or in several of the same name."""
+    said = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return ",".join(said) if said else None
+
+
 def _paths(root: Path) -> list[str]:
-    files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    found = (path for path in root.rglob("*") if path.is_file() and path.suffix not in _CODED)
+    files = (path.relative_to(root) for path in found)
     return [f"/{path.as_posix()}" for path in files if not path.name.startswith(".") and ".vite" not in path.parts]
 
 
-def _read(root: Path, path: str) -> _File:
-    body = (root / path[1:]).read_bytes()
+def _read(root: Path, path: str) -> Constant:
+    file = root / path[1:]
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    return _File(body, [*_headers(kind, path), (b"content-length", str(len(body)).encode())])
+    beside = {coding: file.with_name(file.name + ending) for ending, coding in _CODED.items()}
+    coded = {coding: one.read_bytes() for coding, one in beside.items() if one.is_file()}
+    return Constant(file.read_bytes(), _headers(kind, path), coded=coded)
 
 
-def _headers(kind: str, path: str) -> list[tuple[bytes, bytes]]:
+def _headers(kind: str, path: str) -> dict[str, str]:
     lasting = path.startswith("/assets/")
     charset = "; charset=utf-8" if kind.startswith("text/") or "javascript" in kind else ""
-    return [
-        (b"content-type", f"{kind}{charset}".encode()),
-        (b"cache-control", b"public, max-age=31536000, immutable" if lasting else b"no-cache"),
-        (b"content-security-policy", POLICY.encode()),
-    ]
+    return {
+        "content-type": f"{kind}{charset}",
+        "cache-control": "public, max-age=31536000, immutable" if lasting else "no-cache",
+        "content-security-policy": POLICY,
+    }

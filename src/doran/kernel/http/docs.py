@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from doran.contracts.errors import Problem
+from doran.kernel.constant import Constant
 from doran.kernel.http.openapi import Document, Services, document, operations
 from doran.kernel.http.problems import refusal
 from doran.kernel.http.routes import EitherSlash
@@ -38,18 +39,32 @@ def documents(services: Services) -> list[URLPattern]:
 
 
 def _served(path: str, make: Callable[[], bytes], kind: str) -> URLPattern:
-    made = cache(make)
+    headers = {"Content-Type": kind, "Cache-Control": FRESH, "Content-Security-Policy": POLICY}
+    made = cache(lambda: Constant(make(), headers))
 
     def view(request: HttpRequest) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             refused = refusal(Problem("method_not_allowed"), request)
             refused.headers["Allow"] = "GET, HEAD"
             return refused
-        return HttpResponse(
-            made(), headers={"Content-Type": kind, "Cache-Control": FRESH, "Content-Security-Policy": POLICY}
-        )
+        return constant_response(made(), request)
 
     return URLPattern(EitherSlash(path), view)
+
+
+def constant_response(constant: Constant, request: HttpRequest) -> HttpResponse:
+    """What Django sends of an answer that stays the same."""
+    asked = request.headers
+    status, headers, body = constant.answer(
+        request.method or "GET",
+        accept_encoding=asked.get("Accept-Encoding"),
+        if_none_match=asked.get("If-None-Match"),
+    )
+    response = HttpResponse(body, status=status)
+    del response.headers["Content-Type"]
+    for name, value in headers:
+        response.headers[name] = value
+    return response
 
 
 def render(api: Document) -> SafeString:
