@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.house.running import Running, running
-from tests.journeys.windows import PASSWORD, PHONE, Visitor, box, opens, said
+from tests.journeys.windows import PASSWORD, PHONE, Visitor, box, menu, opens, said
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -126,6 +127,87 @@ def test_somebody_elses_log_in_ends_who_was_there(
     left.get_by_role("link", name="내 정보와 설정").click()
     expect(left.get_by_label("이름")).to_have_value("소라")
     assert len(minji.asks("/api/core/sessions/")["results"]) == 1  # the window's has ended on the server
+
+
+def test_an_edit_and_a_reply_wait_while_one_looks_elsewhere(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    sora = Visitor(server, "소라")
+    sora.says(sora.with_(minji), "민지야")
+    his = junho.with_(minji)
+    junho.says(his, "몇 시?")
+    minji.says(his, "여섯 시")
+    left = minji.window(chromium)
+    opens(left, "준호")
+    menu(left, "몇 시?", "답장")
+    left.keyboard.type("음")
+    opens(left, "소라")
+    opens(left, "준호")
+    expect(left.locator("doran-composer .above")).to_contain_text("몇 시?")
+    expect(box(left)).to_have_value("음")
+    menu(left, "여섯 시", "수정")
+    left.keyboard.type(" 반")
+    opens(left, "소라")
+    left.reload()
+    opens(left, "준호")
+    expect(box(left)).to_have_value("여섯 시 반")
+    left.keyboard.press("Enter")
+    expect(said(left)).to_have_text(["몇 시?", "여섯 시 반"])
+    expect(box(left)).to_have_value("음")
+    expect(left.locator("doran-composer .above")).to_contain_text("몇 시?")
+
+
+def test_an_edit_whose_message_goes_keeps_its_words(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    minji.says(minji.with_(junho), "여섯 시")
+    left = minji.window(chromium)
+    opens(left, "준호")
+    right = tab_beside(left, left.url)
+    menu(left, "여섯 시", "수정")
+    left.keyboard.type(" 반에 보자")
+    menu(right, "여섯 시", "모두에게서 삭제")
+    right.get_by_role("button", name="삭제", exact=True).click()
+    expect(said(left)).to_have_text(["삭제된 메시지예요"])
+    expect(left.locator("doran-composer .above")).to_have_count(0)
+    for tab in (left, right):
+        expect(box(tab)).to_have_value("여섯 시 반에 보자")
+
+
+def test_a_refused_message_goes_back_into_the_box(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    junho.says(junho.with_(minji), "안녕")
+    left = minji.window(chromium)
+    left.route_web_socket("**/ws/", refusing)
+    left.reload()
+    opens(left, "준호")
+    right = tab_beside(left, left.url)
+    box(left).fill("거절될 말")
+    left.keyboard.press("Enter")
+    for tab in (left, right):
+        expect(tab.get_by_role("alert")).to_contain_text("보내지 못했어요")
+    left.get_by_role("button", name="고쳐 쓰기").click()
+    for tab in (left, right):
+        expect(tab.get_by_role("alert")).to_have_count(0)
+        expect(box(tab)).to_have_value("거절될 말")
+    expect(box(left)).to_be_focused()
+    right.get_by_role("button", name="보내기", exact=True).click()
+    expect(said(left)).to_have_text(["안녕", "거절될 말"])
+
+
+def refusing(socket: WebSocketRoute) -> None:
+    """A server that refuses every message for good."""
+    server = socket.connect_to_server()
+
+    def passes(text: str | bytes) -> None:
+        frame = json.loads(text)
+        if frame["type"] == "chat_message":
+            socket.send(json.dumps({"type": "error", "ref": frame["ref"], "code": "validation_failed", "detail": ""}))
+        else:
+            server.send(text)
+
+    socket.on_message(passes)
 
 
 def test_a_new_name_reaches_every_open_list_and_header(

@@ -31,7 +31,7 @@ import { People } from "./people.ts";
 import { Rest } from "./rest.ts";
 import { Session } from "./session.ts";
 import { Socket, type Status, type WebSocketLike } from "./socket.ts";
-import type { Storage, Waiting } from "./storage.ts";
+import type { Storage, Waiting, Writing } from "./storage.ts";
 import { type Channel, Tabs } from "./tabs.ts";
 import { TypingNotice } from "./typing.ts";
 
@@ -289,14 +289,14 @@ export class DoranClient extends Emitter<ClientEvents> {
     };
     this.#typing.sent(conversationId);
     this.#outbox.add(entry);
-    this.#drafts.write(conversationId, "");
+    this.#drafts.write(conversationId, { text: "", replyTo: null });
     void this.#drafts.save(conversationId);
     return entry.clientMessageId;
   }
 
-  /** What stands in the box now; call it at every key. It is kept at once, and shown where this person is, too. */
-  writeDraft(conversationId: string, text: string): void {
-    this.#drafts.write(conversationId, text);
+  /** What is being written now; call it at every key. It is kept at once, and shown where this person is, too. */
+  write(conversationId: string, change: Partial<Writing>): void {
+    this.#drafts.write(conversationId, change);
   }
 
   /** The writer has gone on to something else. */
@@ -306,6 +306,21 @@ export class DoranClient extends Emitter<ClientEvents> {
 
   retry(clientMessageId: string): void {
     this.#outbox.retry(clientMessageId);
+  }
+
+  /** Put a refused message back into the box, after what stands there. */
+  takeBack(clientMessageId: string): void {
+    const entry = this.#outbox.get(clientMessageId);
+    if (!entry || this.#outbox.isSending(clientMessageId)) return;
+    this.writeMore(entry.conversationId, entry.content);
+    if (entry.replyTo && entry.problem !== "message_deleted") this.#drafts.write(entry.conversationId, { replyTo: entry.replyTo });
+    this.#outbox.discard(clientMessageId);
+  }
+
+  /** Put a text into the box, after what stands there. */
+  writeMore(conversationId: string, text: string): void {
+    const before = this.#conversations.get(conversationId)?.draft ?? "";
+    this.#drafts.write(conversationId, { text: before.trim() ? `${before.trimEnd()}\n${text}` : text });
   }
 
   /** Send a refused answer as a message of its own. */
@@ -327,8 +342,8 @@ export class DoranClient extends Emitter<ClientEvents> {
     return this.#outbox.size;
   }
 
-  async edit(message: Message, content: string): Promise<void> {
-    this.#hearMessage(await this.rest.edit(message.id, content));
+  async edit({ id }: Pick<Message, "id">, content: string): Promise<void> {
+    this.#hearMessage(await this.rest.edit(id, content));
   }
 
   async delete(message: Message, scope: DeleteScope): Promise<void> {
@@ -695,7 +710,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     const thread = this.#conversations.get(id);
     if (!thread) return;
     thread.waiting = this.#outbox.of(id);
-    thread.unsavedDraft = this.#drafts.unsaved(id);
+    thread.writing = this.#drafts.of(id);
   }
 
   // -- small things

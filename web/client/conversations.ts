@@ -1,7 +1,7 @@
 /** What this device knows of my conversations: summaries, marks, timelines, and what still waits to be sent. */
 
 import type { ChangedConversation, Conversation, Marks, Message, MyState } from "./frames.ts";
-import type { Waiting } from "./storage.ts";
+import type { Waiting, Writing } from "./storage.ts";
 import { Timeline } from "./timeline.ts";
 
 /** One conversation as a screen needs it. */
@@ -10,8 +10,8 @@ export class Thread {
   readonly timeline = new Timeline();
   /** My messages that are not yet, or will never be, on the server; in the order they were written. */
   waiting: readonly Waiting[] = [];
-  /** What was written here or in another tab, and the server does not have yet. */
-  unsavedDraft: string | undefined;
+  /** What is being written here or in another tab, and the server does not have. */
+  writing: Writing = { text: null, replyTo: null, edit: null };
   peerIsTyping = false;
   /** How often the server was asked for what is missing and had nothing. */
   fruitless = 0;
@@ -42,7 +42,7 @@ export class Thread {
 
   /** What stands in the box. */
   get draft(): string {
-    return this.unsavedDraft ?? this.me.draft;
+    return this.writing.text ?? this.me.draft;
   }
 
   get lastSeq(): number {

@@ -1,6 +1,6 @@
 /** What stands in the box of each conversation: kept in the browser at once, and on the server as soon as it takes it. */
 
-import type { Draft, Storage } from "./storage.ts";
+import type { Draft, Storage, Writing } from "./storage.ts";
 import type { Tabs } from "./tabs.ts";
 
 export interface DraftsOptions {
@@ -20,24 +20,26 @@ const REST_MS = 1_500;
 /** A tab that wrote and does not save any more is closed: then another one saves. */
 const ABANDONED_MS = 10_000;
 
+const NOTHING: Writing = { text: null, replyTo: null, edit: null };
+
 export class Drafts {
   readonly #options: DraftsOptions;
-  /** What the server does not have yet, by conversation. */
-  readonly #texts = new Map<string, string>();
+  /** What only the browser has, by conversation. */
+  readonly #drafts = new Map<string, Draft>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #saving = new Set<string>();
-  readonly #unwritten = new Map<string, Draft | null>();
+  readonly #unwritten = new Map<string, Draft>();
   #written = Promise.resolve();
   #userId: string | null = null;
 
   constructor(options: DraftsOptions) {
     this.#options = options;
-    options.tabs.on("draft", ({ isSaved, ...draft }) => draft.userId === this.#userId && this.#hear(draft, isSaved));
+    options.tabs.on("draft", ({ saved, ...draft }) => draft.userId === this.#userId && this.#hear(draft, saved));
   }
 
-  /** What was written and the server does not have; undefined where its own draft counts. */
-  unsaved(conversationId: string): string | undefined {
-    return this.#texts.get(conversationId);
+  /** What is being written and the server does not have. */
+  of(conversationId: string): Writing {
+    return this.#drafts.get(conversationId) ?? NOTHING;
   }
 
   /** Bring back what an earlier page has left. */
@@ -45,89 +47,101 @@ export class Drafts {
     this.#userId = userId;
     const kept = await this.#options.storage.drafts(userId).catch(() => []);
     if (this.#userId !== userId) return;
-    for (const { conversationId, text } of kept) {
-      if (this.#texts.has(conversationId)) continue;
-      this.#texts.set(conversationId, text);
-      this.#options.onChanged(conversationId);
+    for (const draft of kept) {
+      if (this.#drafts.has(draft.conversationId)) continue;
+      this.#drafts.set(draft.conversationId, draft);
+      this.#options.onChanged(draft.conversationId);
     }
   }
 
   /** At every key. */
-  write(conversationId: string, text: string): void {
-    if (this.#userId === null || text === (this.unsaved(conversationId) ?? this.#options.saved(conversationId) ?? "")) return;
-    this.#texts.set(conversationId, text);
-    this.#keep(conversationId, text);
-    this.#tell(conversationId, text, false);
-    this.#options.onChanged(conversationId);
-    this.#saveLater(conversationId, REST_MS);
+  write(conversationId: string, change: Partial<Writing>): void {
+    const before = this.of(conversationId);
+    if (this.#userId === null || !this.#isNews(conversationId, before, change)) return;
+    this.#put({ ...before, ...change, userId: this.#userId, conversationId });
+    if (change.text !== undefined) this.#saveLater(conversationId, REST_MS);
   }
 
   /** Whoever wrote has gone on to something else: the server is told now. */
   async save(conversationId: string): Promise<void> {
-    const text = this.#texts.get(conversationId);
-    if (text === undefined || this.#saving.has(conversationId)) return;
+    const { text } = this.of(conversationId);
+    if (text === null || this.#saving.has(conversationId)) return;
     this.#forgetTimer(conversationId);
     if (text === this.#options.saved(conversationId)) return this.#settle(conversationId, text);
     this.#saving.add(conversationId);
     const userId = this.#userId;
     try {
       await this.#options.save(conversationId, text);
-      if (userId === this.#userId && this.#texts.get(conversationId) === text) this.#settle(conversationId, text);
+      if (userId === this.#userId && this.of(conversationId).text === text) this.#settle(conversationId, text);
     } catch {
       // It stays in the browser. The next key and the next connection try again.
     } finally {
       this.#saving.delete(conversationId);
-      if (this.#texts.has(conversationId) && this.#texts.get(conversationId) !== text) this.#saveLater(conversationId, REST_MS);
+      const now = this.of(conversationId).text;
+      if (now !== null && now !== text) this.#saveLater(conversationId, REST_MS);
     }
   }
 
   /** Save whatever can be saved. */
   async saveAll(): Promise<void> {
-    await Promise.all([...this.#texts.keys()].map((id) => this.save(id)));
+    await Promise.all([...this.#drafts.keys()].map((id) => this.save(id)));
   }
 
   /** Another person, or nobody: what is in the browser's store stays there. */
   clear(): void {
     this.#userId = null;
-    this.#texts.clear();
+    this.#drafts.clear();
     for (const id of [...this.#timers.keys()]) this.#forgetTimer(id);
   }
 
-  #hear({ conversationId, text }: Draft, isSaved: boolean): void {
-    if (isSaved) {
-      this.#options.onSaved(conversationId, text);
-      if (this.#texts.get(conversationId) === text) this.#texts.delete(conversationId);
-      this.#forgetTimer(conversationId);
-    } else {
-      this.#texts.set(conversationId, text);
-      this.#saveLater(conversationId, ABANDONED_MS);
-    }
+  #isNews(conversationId: string, before: Writing, change: Partial<Writing>): boolean {
+    const text = before.text ?? this.#options.saved(conversationId) ?? "";
+    return (
+      (change.text !== undefined && change.text !== text) ||
+      (change.replyTo !== undefined && change.replyTo !== before.replyTo) ||
+      (change.edit !== undefined && (change.edit?.messageId !== before.edit?.messageId || change.edit?.text !== before.edit?.text))
+    );
+  }
+
+  #hear(draft: Draft, saved: string | null): void {
+    const { conversationId } = draft;
+    if (saved !== null) this.#options.onSaved(conversationId, saved);
+    this.#hold(draft);
+    if (draft.text === null) this.#forgetTimer(conversationId);
+    else this.#saveLater(conversationId, ABANDONED_MS);
     this.#options.onChanged(conversationId);
   }
 
   #settle(conversationId: string, text: string): void {
-    this.#texts.delete(conversationId);
-    this.#keep(conversationId, null);
-    this.#tell(conversationId, text, true);
-    this.#options.onChanged(conversationId);
+    this.#put({ ...this.#drafts.get(conversationId)!, text: null }, text);
   }
 
-  #tell(conversationId: string, text: string, isSaved: boolean): void {
-    this.#options.tabs.tell("draft", { userId: this.#userId!, conversationId, text, isSaved });
+  /** `saved`: the server has this text now. */
+  #put(draft: Draft, saved: string | null = null): void {
+    this.#hold(draft);
+    this.#keep(draft);
+    this.#options.tabs.tell("draft", { ...draft, saved });
+    this.#options.onChanged(draft.conversationId);
   }
 
-  /** One write at a time, of the newest text. A full disk costs the safety net, not the text. */
-  #keep(conversationId: string, text: string | null): void {
-    const userId = this.#userId!;
+  #hold(draft: Draft): void {
+    if (isNothing(draft)) this.#drafts.delete(draft.conversationId);
+    else this.#drafts.set(draft.conversationId, draft);
+  }
+
+  /** One write at a time, of the newest. A full disk costs the safety net, not the text. */
+  #keep(draft: Draft): void {
+    const { conversationId } = draft;
     const isQueued = this.#unwritten.has(conversationId);
-    this.#unwritten.set(conversationId, text === null ? null : { userId, conversationId, text });
-    if (!isQueued) this.#written = this.#written.then(() => this.#writeDown({ userId, conversationId })).catch(() => undefined);
+    this.#unwritten.set(conversationId, draft);
+    if (!isQueued) this.#written = this.#written.then(() => this.#writeDown(conversationId)).catch(() => undefined);
   }
 
-  #writeDown(where: Pick<Draft, "userId" | "conversationId">): Promise<void> {
-    const draft = this.#unwritten.get(where.conversationId);
-    this.#unwritten.delete(where.conversationId);
-    return draft ? this.#options.storage.keepDraft(draft) : this.#options.storage.forgetDraft(where);
+  async #writeDown(conversationId: string): Promise<void> {
+    const draft = this.#unwritten.get(conversationId)!;
+    this.#unwritten.delete(conversationId);
+    const { storage } = this.#options;
+    await (isNothing(draft) ? storage.forgetDraft(draft) : storage.keepDraft(draft));
   }
 
   #saveLater(conversationId: string, after: number): void {
@@ -139,4 +153,8 @@ export class Drafts {
     clearTimeout(this.#timers.get(conversationId));
     this.#timers.delete(conversationId);
   }
+}
+
+function isNothing({ text, replyTo, edit }: Writing): boolean {
+  return text === null && replyTo === null && edit === null;
 }

@@ -8,5 +8,5 @@ export { CLOSES, DoranError, closeKind } from "./errors.ts";
 export type * from "./frames.ts";
 export { uuidv7 } from "./ids.ts";
 export type { Connection, Status, WebSocketLike } from "./socket.ts";
-export { BrowserStorage, MemoryStorage, bestStorage, type Draft, type Storage, type StoredSession, type Waiting } from "./storage.ts";
+export { BrowserStorage, MemoryStorage, bestStorage, type Draft, type Storage, type StoredSession, type Waiting, type Writing } from "./storage.ts";
 export type { Timeline } from "./timeline.ts";

@@ -3,6 +3,7 @@
 import { fullJitter } from "./backoff.ts";
 import { DoranError } from "./errors.ts";
 import type { Message, SendBody } from "./frames.ts";
+import { uuidv7 } from "./ids.ts";
 import type { Storage, Waiting } from "./storage.ts";
 import type { Tabs } from "./tabs.ts";
 
@@ -20,6 +21,8 @@ export interface OutboxOptions {
 
 /** A message that another tab sends and has no answer for so long is abandoned: the tab was closed. */
 const ABANDONED_MS = 10_000;
+/** After so many `internal_error` a message is taken for refused. */
+const HOPELESS = 5;
 
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -29,6 +32,8 @@ export class Outbox {
   readonly #sending = new Set<string>();
   /** What is in the browser's store, and is gone from here if it is gone from there. */
   readonly #kept = new Set<string>();
+  /** How often the server broke on it. */
+  readonly #troubles = new Map<string, number>();
   #userId: string | null = null;
 
   constructor(options: OutboxOptions) {
@@ -79,6 +84,7 @@ export class Outbox {
 
   #drop({ clientMessageId, conversationId }: Pick<Waiting, "clientMessageId" | "conversationId">): void {
     this.#kept.delete(clientMessageId);
+    this.#troubles.delete(clientMessageId);
     if (this.#entries.delete(clientMessageId)) this.#options.onChanged(conversationId);
   }
 
@@ -93,11 +99,14 @@ export class Outbox {
     for (const id of new Set([...this.#entries.values()].map(({ conversationId }) => conversationId))) void this.#drain(id);
   }
 
-  /** Try a refused message again, under the same id, or changed so that it may pass. */
+  /** Try a refused message again, changed so that it may pass: under the same id, unless that one is taken. */
   retry(clientMessageId: string, change: Partial<Pick<Waiting, "replyTo">> = {}): void {
     const entry = this.#entries.get(clientMessageId);
     if (!entry) return;
-    this.#put({ ...entry, ...change, problem: null });
+    const isTaken = entry.problem === "idempotency_conflict";
+    this.#troubles.delete(clientMessageId);
+    this.#put({ ...entry, ...change, problem: null, clientMessageId: isTaken ? uuidv7() : clientMessageId });
+    if (isTaken) this.#remove(entry);
     void this.#drain(entry.conversationId);
   }
 
@@ -158,11 +167,20 @@ export class Outbox {
 
   #failed(entry: Waiting, error: unknown): number | null {
     if (!this.#entries.has(entry.clientMessageId)) return null;
-    if (!(error instanceof DoranError) || error.passing) return error instanceof DoranError ? (error.retryAfterMs ?? 0) : 0;
+    if (!(error instanceof DoranError)) return 0;
+    if (error.passing && !this.#isHopeless(entry, error)) return error.retryAfterMs ?? 0;
     const refused = { ...entry, problem: error.code };
     this.#put(refused);
     this.#options.onRefused(refused);
     return null;
+  }
+
+  /** Something about this one message breaks the server again and again: those behind it do not wait for ever. */
+  #isHopeless({ clientMessageId }: Waiting, { code }: DoranError): boolean {
+    if (code !== "internal_error") return false;
+    const troubles = (this.#troubles.get(clientMessageId) ?? 0) + 1;
+    this.#troubles.set(clientMessageId, troubles);
+    return troubles >= HOPELESS;
   }
 
   #mark(entry: Waiting, sending: boolean): void {

@@ -23,11 +23,19 @@ export interface Waiting {
   readonly problem: string | null;
 }
 
-/** What stands in the box of a conversation, for as long as the server does not have it. */
-export interface Draft {
+/** What somebody is about to say: the text in the box, which message it answers, and a message that is being changed. */
+export interface Writing {
+  /** Null where the draft that the server has counts. */
+  readonly text: string | null;
+  /** The id of a message. */
+  readonly replyTo: string | null;
+  readonly edit: { readonly messageId: string; readonly text: string } | null;
+}
+
+/** What is being written in a conversation, for as long as only the browser has it. */
+export interface Draft extends Writing {
   readonly userId: string;
   readonly conversationId: string;
-  readonly text: string;
 }
 
 export interface Storage {

@@ -19,8 +19,8 @@ export interface TabEvents {
   waiting: Waiting;
   /** A message waits no longer: it was sent, or discarded. */
   settled: Pick<Waiting, "userId" | "conversationId" | "clientMessageId">;
-  /** What stands in the box of a conversation. `isSaved`: the server has it, and the browser's store no longer. */
-  draft: Draft & { readonly isSaved: boolean };
+  /** What is being written in a conversation; `saved`: the server has this text now. */
+  draft: Draft & { readonly saved: string | null };
 }
 
 export interface Channel {

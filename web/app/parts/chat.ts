@@ -25,20 +25,19 @@ import "./timeline.ts";
 const RECENT = 50;
 
 export class DoranChat extends Piece {
-  static override properties = { conversationId: {}, at: { type: Number }, replyTo: { state: true }, editing: { state: true }, blocked: { state: true } };
+  static override properties = { conversationId: {}, at: { type: Number }, blocked: { state: true } };
 
   declare conversationId: string;
   /** The seq of a message one came to see; 0 where it is none. */
   declare at: number;
-  declare replyTo: Message | null;
-  declare editing: Message | null;
   declare blocked: boolean;
+  /** Messages that are answered or changed and lie further back than what is held. */
+  readonly #fetched = new Map<string, Message | null>();
 
   constructor() {
     super();
     this.conversationId = "";
     this.at = 0;
-    this.replyTo = this.editing = null;
     this.blocked = false;
   }
 
@@ -57,7 +56,7 @@ export class DoranChat extends Piece {
 
   protected override willUpdate(changed: PropertyValues): void {
     if (!changed.has("conversationId")) return;
-    this.replyTo = this.editing = null;
+    this.#fetched.clear();
     this.blocked = false;
     this.#arrive();
   }
@@ -71,7 +70,7 @@ export class DoranChat extends Piece {
         <doran-consent .conversationId=${thread.id} .name=${this.#name} .alone=${this.#isBot}></doran-consent>
         ${keyed(thread.id, html`<doran-summary .thread=${thread} @jump=${(event: CustomEvent<number>) => this.#timeline?.show(event.detail)}></doran-summary>`)}
       </div>
-      ${keyed(thread.id, html`<doran-timeline .thread=${thread} .name=${this.#name} .bot=${this.#isBot} @reply=${this.#reply} @edit=${this.#edit} @summarize=${(event: CustomEvent<number>) => this.#summary?.ask(event.detail)}></doran-timeline>`)}
+      ${keyed(thread.id, html`<doran-timeline .thread=${thread} .name=${this.#name} .bot=${this.#isBot} @reply=${this.#reply} @edit=${this.#edit} @write=${() => this.enter()} @summarize=${(event: CustomEvent<number>) => this.#summary?.ask(event.detail)}></doran-timeline>`)}
       ${this.#foot(thread)}
       <doran-menu></doran-menu>
       <doran-ask></doran-ask>
@@ -123,7 +122,7 @@ export class DoranChat extends Piece {
   }
 
   #composer(thread: Thread): TemplateResult {
-    return html`${keyed(thread.id, html`<doran-composer .thread=${thread} .name=${this.#name} .bot=${this.#isBot} .replyTo=${this.replyTo} .editing=${this.editing} @done=${this.#done} @edit-last=${this.#editLast}></doran-composer>`)}`;
+    return html`${keyed(thread.id, html`<doran-composer .thread=${thread} .name=${this.#name} .bot=${this.#isBot} .replyTo=${this.#message(thread, thread.writing.replyTo)} .editing=${this.#message(thread, thread.writing.edit?.messageId)} @edit-last=${this.#editLast}></doran-composer>`)}`;
   }
 
   #header(thread: Thread): TemplateResult {
@@ -227,25 +226,38 @@ export class DoranChat extends Piece {
   }
 
   #reply(event: CustomEvent<Message>): void {
-    this.editing = null;
-    this.replyTo = event.detail;
+    this.client.write(this.conversationId, { replyTo: event.detail.id, edit: null });
     void this.updateComplete.then(() => this.enter());
   }
 
   #edit(event: CustomEvent<Message>): void {
-    this.replyTo = null;
-    this.editing = event.detail;
+    const { id, content } = event.detail;
+    this.client.write(this.conversationId, { edit: { messageId: id, text: content } });
     void this.updateComplete.then(() => this.enter());
   }
 
   #editLast(): void {
     const thread = this.#thread;
     const mine = thread && visible(thread).findLast((message) => message.sender_id === this.client.userId && !message.is_deleted);
-    if (mine) this.editing = mine;
+    if (mine) this.client.write(thread.id, { edit: { messageId: mine.id, text: mine.content } });
   }
 
-  #done(): void {
-    this.replyTo = this.editing = null;
+  /** The message with this id; null until it has been read, or if it is gone. */
+  #message(thread: Thread, id: string | null | undefined): Message | null {
+    if (!id) return null;
+    const held = thread.timeline.find(id) ?? this.#fetched.get(id);
+    if (held === undefined) void this.#fetch(id);
+    return held ?? null;
+  }
+
+  async #fetch(id: string): Promise<void> {
+    this.#fetched.set(id, null);
+    try {
+      this.#fetched.set(id, await this.client.rest.message(id));
+      this.requestUpdate();
+    } catch {
+      // What it says is not shown; that it is answered or changed still holds, and the server decides.
+    }
   }
 
   #menu(event: MouseEvent): void {

@@ -1,7 +1,7 @@
 /** The box to write in: grows with the text, sends on Enter what is visible, once; keeps drafts. */
 
 import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
-import { DoranError, type Message, type RewriteStyle, type Thread } from "../../client/index.ts";
+import { DoranError, type Message, type RewriteStyle, type Thread, type Writing } from "../../client/index.ts";
 import { STYLES } from "../ai/rewriting.ts";
 import "../ai/suggestions.ts";
 import { EnterGate, type Verdict } from "../lib/composition.ts";
@@ -15,6 +15,8 @@ import { type Choice, over } from "./menu.ts";
 /** The contract's default; a server with another limit still has the last word. */
 const LIMIT = 4_000;
 const COUNT_FROM = 3_600;
+/** Refusals of an edit after which other words may pass. */
+const MENDABLE = new Set(["validation_failed", "payload_too_large", "bad_request", "malformed_json"]);
 
 export class DoranComposer extends Piece {
   static override properties = { thread: { attribute: false }, name: {}, bot: { type: Boolean }, replyTo: { attribute: false }, editing: { attribute: false }, text: { state: true } };
@@ -29,8 +31,8 @@ export class DoranComposer extends Piece {
   declare text: string;
 
   readonly #gate = new EnterGate();
-  /** The draft as this box has last seen it. */
-  #draft = "";
+  /** What is being written, as this box has last seen it. */
+  #seen = "";
   #saving = false;
 
   constructor() {
@@ -42,12 +44,12 @@ export class DoranComposer extends Piece {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.text = this.#draft = this.thread.draft;
+    this.text = this.#seen = this.#kept;
   }
 
   protected override attend(): void {
     this.follow("offer", () => this.requestUpdate());
-    this.follow("conversation", ({ id }) => id === this.thread.id && this.#takeDraft());
+    this.follow("conversation", ({ id }) => id === this.thread.id && this.#takeUp());
     this.until(() => this.#leave());
   }
 
@@ -105,14 +107,7 @@ export class DoranComposer extends Piece {
     if (!message) return nothing;
     const mine = message.sender_id === this.client.userId;
     const title = editing ? words.editing : mine ? words.replyingToMe : words.replyingTo(this.name);
-    return html`<div class="above"><span class="small">${editing ? icons.edit : icons.reply}</span><p><strong>${title}</strong><span><bdi>${snippet(message.content)}</bdi></span></p><button type="button" class="round" aria-label=${words.cancel} @click=${this.#cancel}>${icons.close}</button></div>`;
-  }
-
-  protected override willUpdate(changed: PropertyValues<this>): void {
-    if (!changed.has("editing")) return;
-    const before = changed.get("editing");
-    if (this.editing) this.text = this.editing.content;
-    else if (before) this.text = this.thread.draft;
+    return html`<div class="above"><span class="small">${editing ? icons.edit : icons.reply}</span><p><strong>${title}</strong><span><bdi>${message.is_deleted ? words.deletedMessage : snippet(message.content)}</bdi></span></p><button type="button" class="round" aria-label=${words.cancel} @click=${this.#cancel}>${icons.close}</button></div>`;
   }
 
   protected override updated(changed: PropertyValues): void {
@@ -130,15 +125,14 @@ export class DoranComposer extends Piece {
 
   #input(): void {
     this.text = this.#box.value;
-    if (this.editing) return;
-    this.client.typing(this.thread.id, !isBlank(this.text));
-    this.#keepDraft();
+    if (!this.#edit) this.client.typing(this.thread.id, !isBlank(this.text));
+    this.#keep();
   }
 
   #key(event: KeyboardEvent): void {
     const idle = !event.isComposing && !this.#gate.composing;
-    if (event.key === "Escape" && idle && (this.editing || this.replyTo)) return this.#cancel();
-    if (event.key === "ArrowUp" && idle && this.#box.value === "" && !this.editing) {
+    if (event.key === "Escape" && idle && (this.#edit || this.thread.writing.replyTo)) return this.#cancel();
+    if (event.key === "ArrowUp" && idle && this.#box.value === "" && !this.#edit) {
       event.preventDefault();
       this.dispatchEvent(new CustomEvent("edit-last"));
       return;
@@ -170,7 +164,7 @@ export class DoranComposer extends Piece {
     // The box takes over the last syllable before or right after this event, depending on the browser.
     setTimeout(() => {
       this.text = this.#box.value;
-      this.#keepDraft();
+      this.#keep();
       if (verdict === "send" && !this.#gate.composing) this.#submit();
     });
   }
@@ -206,7 +200,7 @@ export class DoranComposer extends Piece {
   /** Put words into the box as if they were written there. */
   #put(text: string): void {
     this.text = this.#box.value = text;
-    this.#keepDraft();
+    this.#keep();
   }
 
   // -- what is done with it
@@ -214,23 +208,31 @@ export class DoranComposer extends Piece {
   #submit(): void {
     const content = cleaned(this.#box.value);
     if (isBlank(content) || lengthOf(content) > LIMIT) return;
-    if (this.editing) return void this.#saveEdit(this.editing, content);
+    const edit = this.#edit;
+    if (edit) return void this.#saveEdit(edit.messageId, content);
     this.#empty();
-    this.client.send(this.thread.id, content, { replyTo: this.replyTo?.id ?? null });
-    this.#done();
+    this.client.send(this.thread.id, content, { replyTo: this.thread.writing.replyTo });
   }
 
-  async #saveEdit(message: Message, content: string): Promise<void> {
+  async #saveEdit(id: string, content: string): Promise<void> {
     if (this.#saving) return;
     this.#saving = true;
     try {
-      if (content !== message.content) await this.client.edit(message, content);
-      if (this.editing === message) this.#done();
+      if (content !== this.editing?.content) await this.client.edit({ id }, content);
+      if (this.#edit?.messageId === id) this.#endEdit();
     } catch (error) {
-      this.notify(problemText(error instanceof DoranError ? error.code : "unknown"));
+      this.#editRefused(error instanceof DoranError ? error : new DoranError("unknown"), content);
     } finally {
       this.#saving = false;
     }
+  }
+
+  /** What can be tried again, or be mended, stays here. Else the words go on as a new message, if one likes. */
+  #editRefused({ code, passing }: DoranError, content: string): void {
+    if (passing || MENDABLE.has(code) || code === "unknown") return this.notify(problemText(code));
+    this.#endEdit();
+    this.client.writeMore(this.thread.id, content);
+    this.notify(this.words.editToBox(problemText(code)));
   }
 
   #empty(): void {
@@ -239,29 +241,51 @@ export class DoranComposer extends Piece {
     this.renderRoot.querySelector("doran-rewriting")!.close();
   }
 
+  /** Out of the edit, or else out of the reply. */
   #cancel(): void {
-    this.#done();
+    if (this.#edit) this.#endEdit();
+    else this.client.write(this.thread.id, { replyTo: null });
     this.focus();
   }
 
-  #done(): void {
-    this.dispatchEvent(new CustomEvent("done"));
+  #endEdit(): void {
+    this.client.write(this.thread.id, { edit: null });
   }
 
-  // -- drafts
+  // -- what is kept of it
 
-  #keepDraft(): void {
-    if (this.editing) return;
-    this.#draft = this.text;
-    this.client.writeDraft(this.thread.id, this.text);
+  get #edit(): Writing["edit"] {
+    return this.thread.writing.edit;
   }
 
-  /** What stands in the box was changed, or sent, in another tab or on another device. Never under a hand that composes. */
-  #takeDraft(): void {
-    const { draft } = this.thread;
-    if (draft === this.#draft || this.#gate.composing) return;
-    this.#draft = draft;
-    if (!this.editing) this.text = draft;
+  /** What stands here by the store. */
+  get #kept(): string {
+    return this.#edit?.text ?? this.thread.draft;
+  }
+
+  #keep(): void {
+    const { text } = this;
+    const edit = this.#edit;
+    this.#seen = text;
+    this.client.write(this.thread.id, edit ? { edit: { ...edit, text } } : { text });
+  }
+
+  /** Changed, or sent, in another tab or on another device; never under a hand that composes. */
+  #takeUp(): void {
+    this.#rescueEdit();
+    const kept = this.#kept;
+    if (kept === this.#seen || this.#gate.composing) return;
+    this.text = this.#seen = kept;
+  }
+
+  /** The message that is being changed was deleted meanwhile: there is nothing to save, but the words are kept. */
+  #rescueEdit(): void {
+    const edit = this.#edit;
+    if (!edit || !this.thread.timeline.find(edit.messageId)?.is_deleted) return;
+    this.#endEdit();
+    if (edit.text === this.editing?.content) return;
+    this.client.writeMore(this.thread.id, edit.text);
+    this.notify(this.words.editToBox(problemText("message_deleted")));
   }
 
   #leave(): void {

@@ -227,15 +227,23 @@ export class DoranTimeline extends Piece {
     return html`<span class="meta late small">${icons.clock}<span>${words.waiting}</span></span>`;
   }
 
+  /** Whatever the server said: one press sends the words in some form, brings them back into the box, or copies them. */
   #refusal(entry: Waiting, problem: string): TemplateResult {
     const { words } = this;
     return html`
       <p class="refusal" role="alert">
         <span class="small">${icons.alert}</span><span>${words.notSent} · ${problemText(problem)}</span>
-        <button class="link" @click=${() => this.client.retry(entry.clientMessageId)}>${words.retry}</button>
+        ${needsOtherWords(problem) ? nothing : html`<button class="link" @click=${() => this.client.retry(entry.clientMessageId)}>${words.retry}</button>`}
+        ${entry.replyTo && isAboutQuote(problem) ? html`<button class="link" @click=${() => this.client.retryWithoutQuote(entry.clientMessageId)}>${words.sendWithoutQuote}</button>` : nothing}
+        ${this.thread.isActive ? html`<button class="link" @click=${() => this.#takeBack(entry)}>${words.writeAgain}</button>` : html`<button class="link" @click=${() => void this.#copy(entry)}>${words.copy}</button>`}
         <button class="link" @click=${() => this.client.discard(entry.clientMessageId)}>${words.discard}</button>
       </p>
     `;
+  }
+
+  #takeBack(entry: Waiting): void {
+    this.client.takeBack(entry.clientMessageId);
+    this.dispatchEvent(new CustomEvent("write"));
   }
 
   #jump(): TemplateResult {
@@ -558,8 +566,8 @@ export class DoranTimeline extends Piece {
     this.dispatchEvent(new CustomEvent(what, { detail: message }));
   }
 
-  async #copy(message: Message): Promise<void> {
-    this.notify((await copyText(message.content)) ? this.words.copied : this.words.copyFailed);
+  async #copy({ content }: { readonly content: string }): Promise<void> {
+    this.notify((await copyText(content)) ? this.words.copied : this.words.copyFailed);
   }
 
   /** The hands go on from its neighbour. */
@@ -634,6 +642,16 @@ export class DoranTimeline extends Piece {
   }
 
   static override styles = [common, timeline];
+}
+
+/** The same words would be refused again. */
+function needsOtherWords(problem: string): boolean {
+  return ["validation_failed", "payload_too_large", "bad_request", "malformed_json", "invalid_frame"].includes(problem);
+}
+
+/** What the message answers may be the trouble. */
+function isAboutQuote(problem: string): boolean {
+  return ["message_deleted", "not_found", "validation_failed"].includes(problem);
 }
 
 /** A model wrote it, whoever it came from. */

@@ -96,6 +96,9 @@ export const ko = {
   read: "읽음",
   notSent: "보내지 못했어요",
   retry: "다시 보내기",
+  sendWithoutQuote: "인용 없이 보내기",
+  writeAgain: "고쳐 쓰기",
+  editToBox: (problem: string) => `${problem} 쓰던 글은 입력란에 두었어요. 새 메시지로 보낼 수 있어요.`,
   discard: "지우기",
   // message menu
   messageActions: "메시지 메뉴",

@@ -2,7 +2,7 @@
 /** Enter in the real composer, with the events in the order each browser fires them: what is visible goes out, once. */
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { DoranClient, Message, Thread } from "../../client/index.ts";
+import type { DoranClient, Thread, Writing } from "../../client/index.ts";
 import { use } from "../../app/lib/piece.ts";
 import { DoranComposer } from "../../app/parts/composer.ts";
 
@@ -14,12 +14,19 @@ beforeEach(async () => {
   send.mockReset();
   vi.stubGlobal("matchMedia", (query: string) => ({ matches: query !== "(pointer: coarse)" }));
   meets(vi.fn());
+  await opens({ text: null, replyTo: null, edit: null });
+});
+
+/** The box of a conversation in which this is being written. */
+async function opens(writing: Writing): Promise<void> {
+  composer?.remove();
   composer = new DoranComposer();
-  composer.thread = { id: "talk", draft: "" } as Thread;
+  composer.thread = { id: "talk", draft: "", writing } as Thread;
   document.body.append(composer);
   await composer.updateComplete;
   box = composer.renderRoot.querySelector("textarea")!;
-});
+}
+
 afterEach(() => {
   composer.remove();
   vi.unstubAllGlobals();
@@ -27,7 +34,7 @@ afterEach(() => {
 
 /** A client that only takes what is sent and edited, and has no AI. */
 function meets(edit: () => unknown): void {
-  use({ userId: "minji", on: () => () => undefined, ai: { offers: () => false }, send, edit, typing: vi.fn(), writeDraft: vi.fn(), saveDraft: vi.fn() } as unknown as DoranClient);
+  use({ userId: "minji", on: () => () => undefined, ai: { offers: () => false }, send, edit, typing: vi.fn(), write: vi.fn(), saveDraft: vi.fn() } as unknown as DoranClient);
 }
 
 const texts = () => send.mock.calls.map(([, text]) => text);
@@ -235,11 +242,10 @@ test("an Enter that says it is composing is believed, even if nobody saw the com
 test("an edit is saved once, however often Enter is pressed", async () => {
   const edit = vi.fn(() => new Promise<void>((wake) => setTimeout(wake, 5)));
   meets(edit);
-  composer.editing = { id: "one", sender_id: "minji", content: "안녕" } as Message;
-  await composer.updateComplete;
+  await opens({ text: null, replyTo: null, edit: { messageId: "one", text: "안녕" } });
   type("하세요");
   for (let press = 0; press < 4; press++) enter({ repeat: press > 0 });
-  expect(edit.mock.calls).toEqual([[composer.editing, "안녕하세요"]]);
+  expect(edit.mock.calls).toEqual([[{ id: "one" }, "안녕하세요"]]);
   expect(texts()).toEqual([]);
 });
 

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { MemoryStorage } from "../../client/storage.ts";
-import { comeOnline, FakeServer, line, message, minji, MINJI, online, pass, TALK } from "./fake.ts";
+import { comeOnline, FakeServer, type FakeSocket, line, message, minji, MINJI, online, pass, TALK } from "./fake.ts";
 
 let server: FakeServer;
 
@@ -169,5 +169,72 @@ describe("without a connection", () => {
     expect(await storage.waiting(MINJI)).toEqual([]);
     expect(await storage.readSession()).toBeNull();
     expect(server.called("POST", "/api/core/tokens/revoke/")).toBe(1);
+  });
+});
+
+describe("refused for good, and still not stuck", () => {
+  const waits = (client: ReturnType<typeof minji>) => client.conversation(TALK)!.waiting.map(({ content, problem }) => [content, problem]);
+
+  async function refused(code: string, more: { replyTo?: string } = {}) {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(1)])]);
+    const id = client.send(TALK, "저녁 먹자", more);
+    await refuse(socket, code);
+    expect(waits(client)).toEqual([["저녁 먹자", code]]);
+    return { client, socket, id };
+  }
+
+  async function refuse(socket: FakeSocket, code: string): Promise<void> {
+    socket.hear({ type: "error", ref: socket.last("chat_message")["ref"], code, detail: "" });
+    await pass();
+  }
+
+  test("an answer to something that cannot be answered goes without the quote", async () => {
+    const { client, socket, id } = await refused("not_found", { replyTo: "message-1" });
+    client.retryWithoutQuote(id);
+    await pass();
+    expect(socket.last("chat_message")).toMatchObject({ content: "저녁 먹자", client_message_id: id });
+    expect(socket.last("chat_message")).not.toHaveProperty("reply_to");
+  });
+
+  test("an id that is taken is left alone: the words go under another", async () => {
+    const { client, socket, id } = await refused("idempotency_conflict");
+    client.retry(id);
+    await pass();
+    const frame = socket.last("chat_message");
+    expect(frame["content"]).toBe("저녁 먹자");
+    expect(frame["client_message_id"]).not.toBe(id);
+    expect(waits(client)).toEqual([["저녁 먹자", null]]);
+  });
+
+  test.each(["validation_failed", "payload_too_large", "recipient_unavailable", "a_code_of_tomorrow"])("%s: back into the box, after what stands there", async (code) => {
+    const { client, id } = await refused(code, { replyTo: "message-1" });
+    client.write(TALK, { text: "그리고" });
+    client.takeBack(id);
+    expect(waits(client)).toEqual([]);
+    expect(client.conversation(TALK)).toMatchObject({ draft: "그리고\n저녁 먹자", writing: { replyTo: "message-1" } });
+  });
+
+  test("what the server breaks on again and again holds up nobody for ever", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, [line([message(1)])]);
+    client.send(TALK, "깨지는 말");
+    client.send(TALK, "다음 말");
+    for (let time = 0; time < 5; time++) {
+      await refuse(socket, "internal_error");
+      await pass(8_500);
+      socket.hear({ type: "pong" });
+    }
+    expect(waits(client)).toEqual([["깨지는 말", "internal_error"], ["다음 말", null]]);
+    expect(socket.last("chat_message")["content"]).toBe("다음 말");
+    expect(socket.all("chat_message")).toHaveLength(6);
+  });
+
+  test("what is being sent is not taken back", async () => {
+    const client = minji(server);
+    await online(server, client, [line([message(1)])]);
+    client.takeBack(client.send(TALK, "가는 중"));
+    expect(client.conversation(TALK)!.draft).toBe("");
+    expect(waits(client)).toEqual([["가는 중", null]]);
   });
 });

@@ -70,7 +70,7 @@ describe("who is logged in", () => {
     logsInNext(MINJI, "session-minji");
     await left.logIn("minji", "조용한 바다");
     const socket = await comesOnline();
-    left.writeDraft(TALK, "소라에게는 말하지 마");
+    left.write(TALK, { text: "소라에게는 말하지 마" });
     const heard = vi.fn();
     left.on("session", heard);
 
@@ -221,10 +221,10 @@ describe("what stands in the box", () => {
     const saved = savesDrafts();
     await bothOnline();
     right.disconnect();
-    left.writeDraft(TALK, "내일");
-    left.writeDraft(TALK, "내일 봐");
+    left.write(TALK, { text: "내일" });
+    left.write(TALK, { text: "내일 봐" });
     await pass(300);
-    expect(await storage.drafts(MINJI)).toEqual([{ userId: MINJI, conversationId: TALK, text: "내일 봐" }]);
+    expect(await storage.drafts(MINJI)).toEqual([{ userId: MINJI, conversationId: TALK, text: "내일 봐", replyTo: null, edit: null }]);
     left.disconnect();
     const next = minji(server, { storage });
     await next.restore();
@@ -240,7 +240,7 @@ describe("what stands in the box", () => {
     const [socket] = await bothOnline();
     server.routes.set(`PATCH /api/chat/conversations/${TALK}/`, () => "no network");
     socket.drop(1006);
-    left.writeDraft(TALK, "터널 안");
+    left.write(TALK, { text: "터널 안" });
     await pass(5_000);
     expect(await storage.drafts(MINJI)).toHaveLength(1);
     const saved = savesDrafts();
@@ -256,8 +256,8 @@ describe("what stands in the box", () => {
   test("each key is in the other tab at once, a sent one is gone from both", async () => {
     const saved = savesDrafts();
     await bothOnline();
-    left.writeDraft(TALK, "안");
-    left.writeDraft(TALK, "안녕");
+    left.write(TALK, { text: "안" });
+    left.write(TALK, { text: "안녕" });
     expect(box(right)).toBe("안녕");
     await pass(2_000);
     expect([box(left), box(right), saved]).toEqual(["안녕", "안녕", ["안녕"]]);
@@ -273,7 +273,7 @@ describe("what stands in the box", () => {
     const says = (draft: string, seq: number) => socket.hear({ type: "conversation_updated", conversation: talk(1, { me: { ...talk(1).me, draft } }), state_seq: seq });
     says("전화기에서", 2);
     expect(box(left)).toBe("전화기에서");
-    left.writeDraft(TALK, "전화기에서 이어서");
+    left.write(TALK, { text: "전화기에서 이어서" });
     says("", 3);
     expect(box(left)).toBe("전화기에서 이어서");
   });
@@ -282,9 +282,9 @@ describe("what stands in the box", () => {
     await bothOnline();
     const answers: ((what: { body: unknown }) => void)[] = [];
     server.routes.set(`PATCH /api/chat/conversations/${TALK}/`, () => new Promise((resolve) => answers.push(resolve)));
-    left.writeDraft(TALK, "하나");
+    left.write(TALK, { text: "하나" });
     await pass(1_600);
-    left.writeDraft(TALK, "하나 둘");
+    left.write(TALK, { text: "하나 둘" });
     answers[0]!({ body: talk(1, { me: { ...talk(1).me, draft: "하나" } }) });
     await pass();
     expect([box(left), box(right)]).toEqual(["하나 둘", "하나 둘"]);
@@ -298,7 +298,7 @@ describe("what stands in the box", () => {
   test("a draft the server refuses stays in the browser", async () => {
     server.routes.set(`PATCH /api/chat/conversations/${TALK}/`, () => ({ status: 422, body: { code: "validation_failed" } }));
     await bothOnline();
-    left.writeDraft(TALK, "가".repeat(20_001));
+    left.write(TALK, { text: "가".repeat(20_001) });
     await pass(60_000);
     expect(await storage.drafts(MINJI)).toHaveLength(1);
     expect(server.called("PATCH", `/api/chat/conversations/${TALK}/`)).toBeLessThan(5);
@@ -307,7 +307,7 @@ describe("what stands in the box", () => {
   test("drafts of one person are not shown to the next", async () => {
     savesDrafts();
     await bothOnline();
-    left.writeDraft(TALK, "비밀");
+    left.write(TALK, { text: "비밀" });
     logsInNext(SORA, "session-sora");
     await right.logIn("sora", "조용한 바다");
     await pass();
