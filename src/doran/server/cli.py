@@ -19,7 +19,7 @@ from doran.kernel import config as settings
 from doran.kernel.config import BadSetting, Config
 from doran.server import ai as ai_words
 from doran.server import webhooks as webhook_words
-from doran.server.exits import EXITS, Refused
+from doran.server.exits import EXITS, Refused, foreseen
 from doran.server.telling import say, table
 from doran.server.words import offer
 
@@ -49,6 +49,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return _refuse(Refused("bad_setting", f"{wrong}."))
     except KeyboardInterrupt:
         return EXITS["done"][0]
+    except Exception as wrong:
+        if (refusal := foreseen(wrong)) is None:
+            raise
+        return _refuse(refusal)
 
 
 def _refuse(refused: Refused) -> int:
@@ -154,12 +158,26 @@ def up(arguments: Arguments) -> int:
     from doran.server import serving
 
     config = _in_force(arguments, ai_local=arguments.assistant or None)
+    _refuse_some(config)
     if arguments.look:
         serving.look(config)
         return 0
     if arguments.demo and config.production:
         raise Refused("bad_setting", "production mode refuses --demo: its people have passwords that are printed.")
     return serving.serve(config, play=_play() if arguments.demo else None)
+
+
+def _refuse_some(config: Config) -> None:
+    """Raises `Refused` where databases are named for some services and others run elsewhere: `up` would make theirs."""
+    from doran.server import neighbours
+
+    here = neighbours.own(config)
+    if here and (away := [name for name in SERVICES if name not in here and getattr(config, f"{name}_url")]):
+        raise Refused(
+            "bad_setting",
+            f"These settings are for {' and '.join(here)}, and DORAN_{away[0].upper()}_URL names {away[0]} elsewhere: "
+            f"use `doran serve {' '.join(here)}`.",
+        )
 
 
 def _play() -> Callable[[Config], str]:
@@ -200,32 +218,92 @@ def _with_neighbours(arguments: Arguments, **more: Any) -> Config:
 # -- looking after -------------------------------------------------------------------------------
 
 
-def _house_at_rest(arguments: Arguments) -> Config:
-    """Settings in force and Django awake, for commands that work on the databases of a deployment."""
-    from doran.server import folder, serving
+def _own(arguments: Arguments) -> Config:
+    """The settings asked for, with the services that they are for. Raises `Refused` where nobody can know."""
+    from doran.server import neighbours
 
-    config = _in_force(arguments)
-    if folder.is_needed(config) and not Path(config.data).is_dir():
+    config = _asked_for(arguments)
+    if not (services := neighbours.own(config)):
         raise Refused(
-            "not_found", f"There is no data folder {config.data}: name it with --data, or run `doran up` first."
+            "bad_setting",
+            "These settings name services elsewhere and no database: set the URL of this process's database, such as "
+            "DORAN_CHAT_DATABASE, or DORAN_SERVICES, or name its data folder with --data.",
         )
-    config = folder.prepare(config)
+    return config.replace(services=services)
+
+
+def _at_rest(arguments: Arguments, needed: str, *, also: Sequence[str] = (), is_current: bool = True) -> Config:
+    """Settings in force and Django awake, for a command that works on the database of the service `needed`.
+
+    Databases of `also` are opened where these settings name them. Nothing is made: raises `Refused` where a database or
+    its secret is not there, or, if it has to be `is_current`, lacks migrations.
+    """
+    from doran.server import beforehand, folder, serving
+
+    config = _own(arguments)
+    if needed not in config.services:
+        raise Refused("bad_setting", _not_here(needed, config.services))
+    config = config.replace(
+        services=tuple(
+            name for name in config.services if name == needed or (name in also and folder.is_there(name, config))
+        )
+    )
+    beforehand.refuse_unsafe(config)
+    config = folder.found(config)
     serving.wake(config)
     serving.refuse_half_moved(config)
+    if is_current:
+        serving.refuse_outdated(config)
     return config
+
+
+def _not_here(needed: str, here: Sequence[str]) -> str:
+    return (
+        f"This works on {needed}'s database, and these settings are for {' and '.join(here)}: run it with those of "
+        f"{needed}, or set DORAN_{needed.upper()}_DATABASE."
+    )
+
+
+def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "services", nargs="*", type=_service, metavar="SERVICE", help="whose; all that the settings name if none is"
+    )
+    _data(parser)
 
 
 def migrate(arguments: Arguments) -> None:
     """Bring the databases up to date, and stop."""
-    from doran.server import folder, serving
+    from doran.server import beforehand, folder, serving
 
-    config = folder.prepare(_in_force(arguments))
+    config = _whose_tables(arguments)
+    beforehand.refuse_unsafe(config)
+    config = folder.prepare(config)
     serving.wake(config)
     try:
         serving.migrate(config)
     except KeyboardInterrupt:
         raise Refused("failed", "Stopped before every database was up to date.") from None
-    say("Every database is up to date.")
+    say(f"{_databases_of(config.services)} up to date.")
+
+
+def _whose_tables(arguments: Arguments) -> Config:
+    """The services named, or those that the settings name. Refuses to make tables here of one that runs elsewhere."""
+    from doran.server import neighbours
+
+    if not arguments.services:
+        return _own(arguments)
+    config = _asked_for(arguments)
+    here = neighbours.own(config)
+    if away := [name for name in arguments.services if here and name not in here and getattr(config, f"{name}_url")]:
+        raise Refused("bad_setting", _not_here(away[0], here))
+    return config.replace(services=tuple(dict.fromkeys(arguments.services)))
+
+
+def _databases_of(services: Sequence[str]) -> str:
+    if set(services) == set(SERVICES):
+        return "Every database is"
+    names = " and ".join(f"{service}'s" for service in services)
+    return f"{names} {'database is' if len(services) == 1 else 'databases are'}"
 
 
 def _secret_arguments(parser: argparse.ArgumentParser) -> None:
@@ -286,8 +364,8 @@ def check(arguments: Arguments) -> int:
     """Settings, folder, databases and page, each with yes or no; changes nothing."""
     from doran.server import checking
 
-    served = {"services": tuple(arguments.services)} if arguments.services else {}
-    return checking.check(_asked_for(arguments, **served), production=arguments.production, as_json=arguments.json)
+    config = _asked_for(arguments, services=tuple(arguments.services)) if arguments.services else _own(arguments)
+    return checking.check(config, production=arguments.production, as_json=arguments.json)
 
 
 def _health_arguments(parser: argparse.ArgumentParser) -> None:
@@ -308,7 +386,7 @@ def reference(arguments: Arguments) -> None:
     from doran.server import reference as pages
     from doran.server import serving
 
-    serving.wake(settings.load())
+    serving.wake(settings.load({}))  # the same pages wherever it runs
     pages.write(arguments.folder)
     say(f"Written to {arguments.folder}.")
 
@@ -328,7 +406,7 @@ def _users_arguments(parser: argparse.ArgumentParser) -> None:
 
 def users(arguments: Arguments) -> None:
     """Switch a person off or on, or forget them for good."""
-    _house_at_rest(arguments)
+    _at_rest(arguments, "core")
     from doran.server import operating
 
     operating.switch(arguments.what, arguments.username)
@@ -345,7 +423,7 @@ def operator(arguments: Arguments) -> None:
     """Say who may look after Doran at /admin/; a known name gets a new password."""
     if (arguments.name is None) != (arguments.what == "list"):
         raise Refused("bad_setting", f"`doran operator {arguments.what}` takes {'no' if arguments.name else 'a'} name.")
-    config = _house_at_rest(arguments)
+    config = _at_rest(arguments, "ai", is_current=False)
     from doran.server import operators, serving
 
     if operators.may_be_here():  # the admin's tables come with the setting, here before the next start
@@ -366,7 +444,7 @@ def _keys_arguments(parser: argparse.ArgumentParser) -> None:
 
 def keys(arguments: Arguments) -> None:
     """List the signing keys, or let the next one take over."""
-    _house_at_rest(arguments)
+    _at_rest(arguments, "core")
     from doran.server import operating
 
     if arguments.what == "list":
@@ -395,7 +473,7 @@ def _restored_arguments(parser: argparse.ArgumentParser) -> None:
 
 def restored(arguments: Arguments) -> None:
     """To be said after an older copy of the databases was put back, before the next start."""
-    config = _house_at_rest(arguments)
+    config = _at_rest(arguments, "chat", is_current=False)
     from doran.server import restoring
 
     restoring.restored(config, reserve=arguments.reserve)
@@ -438,7 +516,7 @@ def backup(arguments: Arguments) -> None:
     """Copy the databases and what belongs to them, also while a server runs on them."""
     from doran.server import backups
 
-    backups.make(_asked_for(arguments), arguments.folder)
+    backups.make(_own(arguments), arguments.folder)
 
 
 def _restore_arguments(parser: argparse.ArgumentParser) -> None:
@@ -462,7 +540,7 @@ def _webhooks_arguments(parser: argparse.ArgumentParser) -> None:
 
 def webhooks(arguments: Arguments) -> int:
     """Look after those who hear events by HTTP."""
-    _house_at_rest(arguments)
+    _at_rest(arguments, "core")
     from doran.server import operating
 
     with operating.as_refusal():
@@ -476,9 +554,7 @@ def _ai_arguments(parser: argparse.ArgumentParser) -> None:
 
 def ai(arguments: Arguments) -> int:
     """Look after the AI and what it keeps."""
-    config = _house_at_rest(arguments)
-    if "ai" not in config.services:
-        raise Refused("bad_setting", "DORAN_SERVICES does not name ai, so its database is not here.")
+    config = _at_rest(arguments, "ai", also=("core",))
     from doran.server import operating
 
     with operating.as_refusal():
@@ -489,7 +565,7 @@ def ai(arguments: Arguments) -> int:
 def _letters_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("list", "replay", "discard"))
     parser.add_argument("ids", nargs="*", type=int, help="ids from the list; replay without any takes all")
-    parser.add_argument("--service", choices=SERVICES, default="chat", help="whose (chat); list shows all")
+    parser.add_argument("--service", choices=SERVICES, help="whose (chat's where its database is here); list shows all")
     _data(parser)
 
 
@@ -497,15 +573,17 @@ def dead_letters(arguments: Arguments) -> int:
     """Show events that could not be handled, try them again, or give them up."""
     if arguments.what == "discard" and not arguments.ids:
         raise Refused("usage", "Name the ids to give up: see `doran dead-letters list`.")
-    config = _house_at_rest(arguments)
+    here = _own(arguments).services
+    service = arguments.service or ("chat" if "chat" in here else here[0])
+    config = _at_rest(arguments, service, also=() if arguments.what == "discard" else here)
     from doran.server import operating
 
     if arguments.what == "replay":
-        return operating.replay(config, arguments.service, arguments.ids or None)
+        return operating.replay(config, service, arguments.ids or None)
     if arguments.what == "list":
-        operating.list_letters(config.services)
+        operating.list_letters([arguments.service] if arguments.service else config.services)
     else:
-        operating.discard(arguments.service, arguments.ids)
+        operating.discard(service, arguments.ids)
     return 0
 
 
@@ -515,7 +593,7 @@ COMMANDS: Final = (
     Command(
         "work", "carry events and do what is due for some of the services, without answering", work, _work_arguments
     ),
-    Command("migrate", "bring the databases up to date, and stop", migrate, _data),
+    Command("migrate", "bring the databases up to date, and stop", migrate, _migrate_arguments),
     Command("config", "print every setting with what is in force", show_config, _config_arguments),
     Command("check", "see whether this deployment can run; changes nothing", check, _check_arguments),
     Command("health", "ask a running server how it is", health, _health_arguments),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,19 @@ def disk_refusal(wrong: OSError, place: Path) -> Refused:
     if wrong.errno == errno.ENOENT:
         return Refused("unwritable", f"{place} cannot be made: choose another folder with --data.")
     return Refused("failed", f"{place}: {wrong.strerror}.")
+
+
+def foreseen(wrong: Exception) -> Refused | None:
+    """What a disk or a database said in the middle of a command, as a refusal; None for anything else."""
+    if isinstance(wrong, OSError) and wrong.filename is not None:
+        return disk_refusal(wrong, Path(str(wrong.filename)))
+    if "django.db" not in sys.modules:
+        return None
+    from django.db import DatabaseError, InterfaceError
+
+    if isinstance(wrong, DatabaseError | InterfaceError):
+        return Refused("bad_database", f"The database refused this command: {_plain(str(wrong))}.")
+    return None
 
 
 def database_refusal(wrong: BaseException, service: str, place: Path) -> Refused:

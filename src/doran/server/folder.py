@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from doran.kernel.config import Config
-from doran.server import admin
+from doran.server import admin, databases
 from doran.server.exits import Refused, plainly
 
 SECRET = "secret_key"  # noqa: S105  a file name
@@ -47,11 +47,51 @@ def prepare(config: Config) -> Config:
     if not is_needed(config):
         return config
     folder = Path(config.data)
-    if (folder / RESTORING).exists():
-        raise Refused("bad_database", f"A restore into {folder} did not come to its end: run `doran restore` again.")
+    refuse_half_restored(folder)
     with plainly(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return config.replace(secret_key=_secret(folder)) if _needs_secret(config) else config
+
+
+def refuse_half_restored(folder: Path) -> None:
+    if (folder / RESTORING).exists():
+        raise Refused("bad_database", f"A restore into {folder} did not come to its end: run `doran restore` again.")
+
+
+def found(config: Config) -> Config:
+    """The settings with the secret that is in the folder. Makes nothing.
+
+    Raises `Refused` where a database that should be a file, or a secret that these services need, is not there.
+    """
+    folder = Path(config.data)
+    refuse_half_restored(folder)
+    for service in config.services:
+        refuse_missing(service, config)
+    if not _needs_secret(config):
+        return config
+    with plainly(folder / SECRET):
+        if not (folder / SECRET).exists():
+            raise Refused(
+                "bad_setting",
+                f"The secret key is neither in DORAN_SECRET_KEY nor in {folder}: give the one that the servers have.",
+            )
+        return config.replace(secret_key=_secret(folder))
+
+
+def refuse_missing(service: str, config: Config) -> None:
+    """Raises `Refused` where the database of this service is a file, and there is none."""
+    if not is_there(service, config):
+        raise Refused(
+            "not_found",
+            f"There is no database {databases.database(service, config)['NAME']}: name its folder with --data or its URL "
+            f"with DORAN_{service.upper()}_DATABASE, or start Doran there first.",
+        )
+
+
+def is_there(service: str, config: Config) -> bool:
+    """Whether the database of this service is on a server, or a file that exists."""
+    opened = databases.database(service, config)
+    return "sqlite" not in opened["ENGINE"] or Path(opened["NAME"]).exists()
 
 
 def _holds_database(config: Config) -> bool:

@@ -1,8 +1,9 @@
-"""What the services of this process need of others that run elsewhere; said before anything starts."""
+"""Which services are here, and what they need of others that run elsewhere; said before anything starts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from doran.kernel.config import Config
@@ -12,6 +13,22 @@ NEEDS: Final[Mapping[str, Mapping[str, str]]] = {
     "chat": {"core": "chat verifies tokens by core's keys and asks core who exists"},
     "ai": {"core": "ai verifies tokens by core's keys", "chat": "ai asks chat what was said"},
 }
+
+
+def own(config: Config) -> tuple[str, ...]:
+    """Return the services whose databases these settings name: those that a command may open, or make.
+
+    `DORAN_SERVICES` counts where it is given. Otherwise a service is here if its database has a URL or its file lies in
+    the data folder. Settings that name no database at all are those of `doran up`, and all three are here; but with the
+    URL of a service elsewhere nobody can know whose process they are for, and none is.
+    """
+    if "services" in config.given:
+        return tuple(config.services)
+    named = {service for service in NEEDS if getattr(config, f"{service}_database")}
+    apart = {service for service in NEEDS if getattr(config, f"{service}_url")}
+    files = {service for service in NEEDS if (Path(config.data) / f"{service}.sqlite3").exists()}
+    here = named | (files - apart if named else files) or (set() if apart else set(NEEDS))
+    return tuple(service for service in NEEDS if service in here)
 
 
 def missing(config: Config) -> list[str]:

@@ -108,6 +108,9 @@ def replay(config: Config, service: str, ids: Sequence[int] | None) -> int:
     waited = {number for letters in _letters(service) for number in letters.ask(ids)}
     if ids and not waited:
         raise Refused("not_found", f"{service} has no such dead letter.")
+    if not waited:
+        say(f"No event waits at {service}.")
+        return 0
     is_tried = asyncio.run(_tried_here(config, service)) if _may_work_here(config, service) else _is_tried(service)
     left = waited.intersection(number for letters in _letters(service) for number in letters.ids())
     say(f"{len(waited) - len(left)} went on, {len(left)} still wait.")

@@ -187,6 +187,15 @@ def refuse_half_moved(config: Config) -> None:
             raise Refused("bad_database", f"{service}'s database is half moved: run `doran move` to its end first.")
 
 
+def refuse_outdated(config: Config) -> None:
+    """Raises `Refused` where a database lacks tables or columns of this version."""
+    for service in config.services:
+        if waiting := waiting_migrations(service, Path(config.data)):
+            raise Refused(
+                "bad_database", f"{service}'s database lacks {waiting} migrations: run `doran migrate {service}` first."
+            )
+
+
 def is_half_moved(service: str) -> bool:
     from django.db import connections
 
