@@ -31,7 +31,7 @@ def test_where_ai_is_elsewhere_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     refused = doran("ai", "export", "minji", "--data", "data", cwd=tmp_path, DORAN_SERVICES="core")
     assert refused.returncode == EXITS["bad_setting"][0]
-    assert refused.stderr == "DORAN_SERVICES does not name ai, so its database is not here.\n"
+    assert refused.stderr.startswith("This works on ai's database, and these settings are for core: ")
 
 
 def test_off_is_off_at_once_and_on_is_on(tmp_path: Path) -> None:

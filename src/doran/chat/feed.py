@@ -18,6 +18,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models.functions import Now
 
+from doran.chat import nodes
 from doran.chat import statements as sql
 from doran.chat.counters import Counter
 from doran.chat.models import Conversation, Feed, Node
@@ -114,7 +115,7 @@ class FeedWriter:
 
     def begin(self) -> None:
         """Become a node. Before anything is written."""
-        self._become(_new_node())
+        self._become(nodes.create())
 
     @property
     def node(self) -> int | None:
@@ -131,7 +132,7 @@ class FeedWriter:
         if not steps:
             return None
         if self._node is None:
-            self._become(_new_node())
+            self._become(nodes.create())
         assert self._node is not None
         self._sealed = Batch(self._node, self._number + 1, steps)
         self._before, self.begun = self.begun, (self._node, self._number + 1)
@@ -151,10 +152,6 @@ class FeedWriter:
     def _become(self, node: int) -> None:
         self._node, self._number = node, 0
         self.nodes |= {node}
-
-
-def _new_node() -> int:
-    return Node.objects.using(DATABASE).create().id
 
 
 # -- reading, on a thread that may wait ----------------------------------------------------------
@@ -192,14 +189,11 @@ class FeedKeeper:
         self._renew()
         self._clear_own()
         self._take_over()
-        self._forget()
+        forget()
 
     def _renew(self) -> None:
-        if (node := self._writer.node) is None:
-            return
-        mine = Node.objects.using(DATABASE)
-        if not mine.filter(id=node).update(renewed_at=Now(), is_missed=False):
-            mine.create(id=node)  # this process stood still for so long that it was forgotten
+        if (node := self._writer.node) is not None:
+            nodes.renew(node)
 
     def _clear_own(self) -> None:
         """What everybody has had the time to look at. The last number always stays: it says how far this node is."""
@@ -217,11 +211,13 @@ class FeedKeeper:
             log.warning("a chat process is gone")
             self._missed()
 
-    def _forget(self) -> None:
-        long_gone = Node.objects.using(DATABASE).filter(renewed_at__lt=Now() - FORGOTTEN_AFTER)
-        for node in long_gone.values_list("id", flat=True)[:100]:
-            _clear(node, before=None)
-            long_gone.filter(id=node).delete()
+
+def forget() -> None:
+    """Delete what processes left that are long gone."""
+    long_gone = Node.objects.using(DATABASE).filter(renewed_at__lt=Now() - FORGOTTEN_AFTER)
+    for node in long_gone.values_list("id", flat=True)[:100]:
+        _clear(node, before=None)
+        long_gone.filter(id=node).delete()
 
 
 def _clear(node: int, *, before: int | None) -> None:

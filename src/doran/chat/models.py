@@ -234,14 +234,15 @@ class LastCommit(models.Model):
 
 
 class Node(models.Model):
-    """A chat process that commits, where several share this database. It renews its row while it lives.
+    """A chat process on a database server, or one of several that share it. It renews its row while it lives.
 
-    `is_missed`: it has not for a while, and another has taken over what it had still to say.
+    `name`: its machine and number there. `is_missed`: it has not for a while, and another has taken over what it had still to say.
     """
 
     id = models.BigAutoField(primary_key=True)
     renewed_at = models.DateTimeField(db_default=Now())
     is_missed = models.BooleanField(default=False)
+    name = models.CharField(max_length=64, db_default="")
 
 
 class Feed(models.Model):

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
-from doran.chat import announcing, counters, opening, receipts, storing
+from doran.chat import announcing, counters, opening, receipts, storing, timelines
 from doran.chat.delivery import Delivering, Unheard
 from doran.chat.models import DeadLetter, EndedSession, Inbox, Outbox
 from doran.chat.patience import Patience
@@ -25,7 +25,7 @@ from doran.chat.reading import Readers
 from doran.chat.receipts import Claim
 from doran.chat.screens import Screens
 from doran.chat.sharing import Alone, Sharing, Together
-from doran.chat.shop import Shop, identity, open_shop
+from doran.chat.shop import Shop, identity, open_shop, shop
 from doran.chat.socket import Frames
 from doran.chat.statements import keep_pages_for_writing
 from doran.chat.storing import Draft
@@ -56,10 +56,20 @@ COME_BACKS_PER_SECOND = 500
 class ChatService:
     """Everything of chat that lives as long as the process. Made and started on the event loop."""
 
-    def __init__(self, config: Config, *, bus: Bus, is_one_of_many: bool, core_knows: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        bus: Bus,
+        is_one_of_many: bool,
+        core_knows: Callable[[str], bool],
+        outlived: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`outlived` is called when the store gets another timeline while this process serves the one before."""
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._core_knows = core_knows
+        self._outlived = outlived
         self.hub = Hub(sockets_per_person=config.sockets_per_person)
         self.sharing = self._sharing()
         self.presence = self.sharing.presence
@@ -266,6 +276,7 @@ class ChatService:
                     looked = time.monotonic()
                     await self._hear_of_ended_sessions()
                     self._screens.announce(*await self.readers(announcing.last))
+                    await self._look_at_timeline()
                 self._close_outdated()
             except Exception:
                 log.exception("the sweep over sockets failed; it is tried again")
@@ -276,6 +287,12 @@ class ChatService:
             ended = connection.session_id is not None and auth.ended.has(connection.session_id)
             if ended or connection.expires_at <= now:
                 connection.end(4401)
+
+    async def _look_at_timeline(self) -> None:
+        """Two timelines must not be served at once; `doran restored` cannot see a process that stood still."""
+        if await self.readers(timelines.epoch) != shop().epoch:
+            log.error("the store was put back while this process ran: it ends")
+            self._outlived()
 
     async def _hear_of_ended_sessions(self) -> None:
         for session_id in await self.readers(_lately_ended):

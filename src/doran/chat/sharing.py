@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from doran.chat import feed, gaps
+from doran.chat import feed, gaps, nodes
 from doran.chat.feed import FeedKeeper, FeedWriter
 from doran.chat.reading import Readers
 from doran.chat.writer import Account, NoAccount
+from doran.contracts.errors import Problem
 from doran.kernel import telemetry
 from doran.kernel.config import Config
 from doran.realtime.fanout import Fanout, Step
@@ -25,8 +27,6 @@ from doran.realtime.presence.memory import MemoryPresence
 from doran.realtime.presence.shared import SharedPresence
 
 log = logging.getLogger(__name__)
-
-TEND_SECONDS: Final = 10.0
 
 
 class Sharing(Protocol):
@@ -49,7 +49,7 @@ class Sharing(Protocol):
 
 
 class Alone:
-    """One process: nobody to tell, nothing to keep track of."""
+    """One process: nobody to tell, nothing to keep track of. On a database server it is only known to be there."""
 
     shares = False
 
@@ -58,12 +58,24 @@ class Alone:
         self.hints: Hints = Silence()
         self.presence: Presence = MemoryPresence(hub)
         self.account: Account = NoAccount()
+        self._readers: Readers | None = None
+        self._node = 0
+        self._renewing: asyncio.Task[None] | None = None
 
     async def start(self, epoch: str) -> None:
-        pass
+        if nodes.has_server():
+            self._readers = Readers(1)
+            await self._readers(feed.forget)
+            self._node = await self._readers(nodes.create)
+            self._renewing = asyncio.ensure_future(_every_ten_seconds(self._readers, partial(nodes.renew, self._node)))
 
     async def stop(self) -> None:
-        pass
+        if self._renewing is None or self._readers is None:
+            return
+        await _ended(self._renewing)
+        with suppress(Problem):  # a database that is away forgets the row by itself
+            await self._readers(partial(nodes.remove, self._node))
+        await asyncio.to_thread(self._readers.close)
 
 
 class Together:
@@ -89,24 +101,29 @@ class Together:
         await self._fanout.begin()
         self._fanout.start()
         self.presence.start()
-        self._tending = asyncio.ensure_future(self._tend())
+        self._tending = asyncio.ensure_future(_every_ten_seconds(self._readers, self._keeper.tend))
 
     async def stop(self) -> None:
         if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.wait([self._tending])
+            await _ended(self._tending)
         await self._fanout.stop()
         await self.presence.stop()
         await self.hints.stop()
         await asyncio.to_thread(self._readers.close)
 
-    async def _tend(self) -> None:
-        while True:
-            await asyncio.sleep(TEND_SECONDS)
-            try:
-                await self._readers(self._keeper.tend)
-            except Exception:
-                log.exception("the feed could not be tended; it is tried again")
+
+async def _every_ten_seconds(readers: Readers, tend: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(nodes.RENEW_SECONDS)
+        try:
+            await readers(tend)
+        except Exception:
+            log.exception("the row of this process could not be renewed; it is tried again")
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 class _Archive:

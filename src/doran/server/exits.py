@@ -22,7 +22,7 @@ EXITS: Final[Mapping[str, tuple[int, str]]] = {
     "unwritable": (11, "a folder or file cannot be written"),
     "disk_full": (12, "the disk is full"),
     "bad_setting": (13, "a setting cannot be used, or production mode refuses it"),
-    "in_use": (14, "another Doran is using the data folder"),
+    "in_use": (14, "another Doran is using the data folder, or the database"),
     "bad_database": (15, "a database cannot be opened or brought up to date"),
     "not_found": (16, "what the command names does not exist"),
     "unsafe_database": (17, "a database may lose what it has committed, and production mode refuses it"),

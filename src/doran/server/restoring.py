@@ -14,7 +14,7 @@ import msgspec
 from doran.kernel import clock
 from doran.kernel.config import Config
 from doran.server import folder, serving
-from doran.server.exits import Refused, plainly
+from doran.server.exits import Refused, database_refusal, plainly
 from doran.server.folder import whole
 from doran.server.telling import say
 
@@ -32,11 +32,31 @@ class Restore(msgspec.Struct, frozen=True):
 
 def restored(config: Config, *, reserve: int) -> None:
     """Begin another timeline from what is in the databases now, and say what people will see of it."""
-    if "chat" not in config.services:
-        raise Refused("usage", "Timelines are chat's: run this where chat is one of DORAN_SERVICES.")
     folder.hold(config)
     serving.migrate(config)
-    say(begun(Path(config.data), reserve=reserve))
+    _refuse_living(config)
+    data = Path(config.data)
+    say(begun(data, reserve=reserve))
+    if not folder.is_needed(config):
+        say(f"{data.resolve() / JOURNAL} remembers it: keep that file, and name its folder with --data the next time.")
+
+
+def _refuse_living(config: Config) -> None:
+    """Raises `Refused` where chat processes use the database: they would go on in the timeline that is given up."""
+    from django.db import DatabaseError
+
+    from doran.chat import nodes
+
+    try:
+        found = nodes.living(
+            waiting=lambda: say("A chat process was here lately: looking for half a minute whether it still is.")
+        )
+    except DatabaseError as wrong:
+        raise database_refusal(wrong, "chat", Path(config.data)) from wrong
+    if found:
+        raise Refused(
+            "in_use", f"Chat processes use this database: {', '.join(found)}. Stop every process of Doran first."
+        )
 
 
 def begun(data: Path, *, reserve: int) -> str:

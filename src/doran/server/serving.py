@@ -260,6 +260,7 @@ def _server(config: Config, greet: Greet, *, has_front: bool = True) -> Any:
                 server.close()
             await house.drain()
             await super().shutdown(sockets)
+            self.failure = self.failure or house.failure
             say("Stopped.")
 
         async def _let_proxies_notice(self) -> None:
@@ -268,11 +269,16 @@ def _server(config: Config, greet: Greet, *, has_front: bool = True) -> Any:
             while time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110  a signal handler sets it
                 await asyncio.sleep(0.05)
 
+        def end(self) -> None:
+            self.should_exit = True
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit  # asked twice: at once
             self.should_exit = True
 
-    return Server(uvicorn.Config(house.app, **_uvicorn_settings(config)))
+    server = Server(uvicorn.Config(house.app, **_uvicorn_settings(config)))
+    house.end = server.end
+    return server
 
 
 def _leave_in_time(config: Config) -> None:

@@ -30,6 +30,7 @@ from doran.kernel.keysets import KeptKeys
 from doran.kernel.outbox import Relay
 from doran.server import neighbours
 from doran.server.django_pool import DjangoPool
+from doran.server.exits import Refused
 
 if TYPE_CHECKING:
     from doran.ai.service import AiService
@@ -69,6 +70,8 @@ class House:
     is_leaving: bool = False
     is_draining: bool = False
     failure: Exception | None = None
+    end: Callable[[], None] = lambda: None
+    """Stops the process around this house, in order."""
 
     def __post_init__(self) -> None:
         config = self.config
@@ -212,12 +215,23 @@ class House:
         from doran.chat.service import ChatService
 
         self.chat = ChatService(
-            self.config, bus=self.bus, is_one_of_many=self._is_one_of_many, core_knows=self._core_knows
+            self.config,
+            bus=self.bus,
+            is_one_of_many=self._is_one_of_many,
+            core_knows=self._core_knows,
+            outlived=self._outlived,
         )
         self.relays.append(self.chat.relay)
         self.consumers.append(self.chat.consumer)
         self._way_back.push_async_callback(self.chat.stop)
         await self.chat.start()
+
+    def _outlived(self) -> None:
+        """Whoever runs this process starts it again, on the timeline that is there now."""
+        self.failure = Refused(
+            "bad_database", "chat's database was put back while this process ran: it has to start again."
+        )
+        self.end()
 
     @property
     def _is_one_of_many(self) -> bool:
