@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 HOST = (b"host", b"localhost")
+LONGEST_FRAME = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ class Socket:
         async with asyncio.timeout(seconds):
             while True:
                 event = await self._next_event()
+                assert len(event["text"].encode()) <= LONGEST_FRAME, event["text"][:100]
                 frame: dict[str, Any] = json.loads(event["text"])
                 if kind is None or frame["type"] == kind:
                     return frame

@@ -244,3 +244,36 @@ async def test_what_i_deleted_for_myself_i_cannot_edit(play: Play, minji: Person
     refuses(await minji.edits(sent, "둘"), 422, "message_deleted")
     assert play.stored() == before
     assert (await minji.deletes(sent)).json["is_deleted"] is True
+
+
+async def test_sixty_changes_while_nothing_is_committed_hold_up_neither_pings_nor_each_other(
+    play: Play, minji: Person, junho: Person, talk: str
+) -> None:
+    """As while the database is locked: the socket goes on reading, and every one is answered."""
+    sent = [await minji.sends(talk, f"{number}") for number in range(30)]
+    hers = await minji.opens(talk)
+    await hers.hears("conversation_history")
+    async with play.held_up() as waiting:
+        for number, message in enumerate(sent):
+            hers.says(type="edit_message", message_id=message["id"], content=f"{number}!", ref=number)
+            hers.says(type="delete_message", message_id=message["id"], **{"for": "me"}, ref=100 + number)
+        assert await hers.hears_nothing_before_pong() == []
+        await eventually(lambda: waiting() == 60)
+    answers = [(await hers.hears("done"))["ref"] for _ in range(60)]
+    assert answers == [ref for number in range(30) for ref in (number, 100 + number)]
+    seen = await junho.gets(f"/api/chat/conversations/{talk}/messages/?page_size=30")
+    assert [one["content"] for one in seen["results"]] == [f"{number}!" for number in reversed(range(30))]
+
+
+async def test_changes_that_nothing_waits_for_are_refused_one_by_one(play: Play, minji: Person, talk: str) -> None:
+    """Where too much waits already, each frame has its refusal, and the socket stays."""
+    message = await minji.sends(talk, "하나")
+    hers = await minji.opens(talk)
+    await hers.hears("conversation_history")
+    assert play.house.chat is not None
+    play.house.chat.writer.limit = 0
+    hers.says(type="edit_message", message_id=message["id"], content="둘", ref=1)
+    hers.says(type="delete_message", message_id=message["id"], ref=2)
+    found = [await hers.hears("error") for _ in range(2)]
+    assert [(one["ref"], one["code"]) for one in found] == [(1, "unavailable"), (2, "unavailable")]
+    assert (await minji.sees(talk))["messages"][0]["content"] == "하나"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,17 +75,33 @@ async def ended(opened: ClientConnection) -> int | None:
     return opened.close_code
 
 
-@pytest.mark.parametrize("text", ["x" * 65_537, '{"type":"ping","ref":"' + "가" * 22_000 + '"}'])
-async def test_a_frame_over_64_kib_closes_1009(people: People, text: str) -> None:
+@pytest.mark.parametrize("text", ["x" * 262_145, '{"type":"ping","ref":"' + "가" * 88_000 + '"}'])
+async def test_a_frame_over_256_kib_closes_1009(people: People, text: str) -> None:
     opened = await people[0].opens()
     await opened.send(text)
     assert await ended(opened) == 1009
 
 
-async def test_a_frame_of_64_kib_is_read(people: People) -> None:
+@pytest.mark.parametrize(("size", "code"), [(20_480, 4401), (20_481, 1009)])
+async def test_before_ready_a_frame_may_be_20_kib(config: Config, size: int, code: int) -> None:
+    opened = await websockets.connect(f"ws://127.0.0.1:{config.port}/ws/", proxy=None)
+    await opened.send(json.dumps({"type": "auth", "token": "no token"}).ljust(size))
+    assert await ended(opened) == code
+
+
+async def test_who_knows_1700_conversations_may_say_so(people: People) -> None:
+    opened = await people[0].opens()
+    known = {str(uuid.uuid4()): 12345 for _ in range(1700)}
+    await opened.send(json.dumps({"type": "sync", "known": known, "ref": 1}))
+    assert (await hears(opened, "sync"))["ref"] == 1
+    assert people[0].asks("/api/chat/sync/", {"known": known})["reset"]
+    await opened.close()
+
+
+async def test_a_frame_of_256_kib_is_read(people: People) -> None:
     opened = await people[0].opens()
     frame = {"type": "chat_message", "conversation_id": people[2], "content": "가"}
-    await opened.send(json.dumps(frame).ljust(65_536))
+    await opened.send(json.dumps(frame).ljust(262_144))
     assert (await hears(opened, "ack"))["message"]["content"] == "가"
     await opened.close()
 

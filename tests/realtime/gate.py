@@ -31,6 +31,10 @@ class Wire:
         self.reads.set()
         self.closed: int | None = None
         self.aborted = False
+        self.longest: int | None = None
+
+    def allow_frames_of(self, size: int) -> None:
+        self.longest = size
 
     async def receive(self) -> str:
         said = await self.says.get()

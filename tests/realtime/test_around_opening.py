@@ -24,6 +24,9 @@ class Screen:
         self.shown: list[str] = []
         self.lit = asyncio.Event()
 
+    def allow_frames_of(self, size: int) -> None:
+        pass
+
     async def receive(self) -> str:
         await asyncio.Event().wait()
         raise Gone

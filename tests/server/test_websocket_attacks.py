@@ -11,6 +11,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from doran.server.websocket import SocketProtocol
+from tests.stage import eventually
 
 LIMIT = 65_536
 
@@ -22,6 +23,8 @@ class Pipe(asyncio.Transport):
         super().__init__()
         self.written = bytearray()
         self.closed = False
+        self.aborted = False
+        self.reads = True
 
     def write(self, data: Any) -> None:
         self.written += data
@@ -29,24 +32,29 @@ class Pipe(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.aborted = True
+
     def pause_reading(self) -> None:
-        pass
+        self.reads = False
 
     def resume_reading(self) -> None:
-        pass
+        self.reads = True
 
 
 class Visit:
     """One socket whose application notes what it hears."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ping_interval: float | None = None) -> None:
         self.heard: list[Any] = []
         self.accepting = asyncio.Event()
         self.accepting.set()
+        self.hearing = asyncio.Event()
+        self.hearing.set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.pipe = Pipe()
         config: Any = SimpleNamespace(
-            loaded_app=self.app, ws_ping_interval=None, ws_ping_timeout=None, ws_max_size=LIMIT
+            loaded_app=self.app, ws_ping_interval=ping_interval, ws_ping_timeout=ping_interval, ws_max_size=LIMIT
         )
         server: Any = SimpleNamespace(connections=set(), tasks=self.tasks)
         self.protocol = SocketProtocol(config, server, {})
@@ -58,6 +66,7 @@ class Visit:
         await self.accepting.wait()
         await send({"type": "websocket.accept"})
         while (event := await receive())["type"] == "websocket.receive":
+            await self.hearing.wait()
             self.heard.append(event.get("text"))
 
     async def opened(self) -> Visit:
@@ -136,3 +145,51 @@ async def test_after_goodbye_nothing_is_heard() -> None:
         visit.says(Opcode.TEXT, b"still here")
     await visit.ends()
     assert visit.heard == []
+
+
+async def flooded() -> Visit:
+    """A visit whose application is busy, so that nothing more is read; the client was pinged meanwhile."""
+    visit = await Visit(ping_interval=3600).opened()
+    visit.hearing.clear()
+    for number in range(60):
+        visit.says(Opcode.TEXT, b"%d" % number)
+        await asyncio.sleep(0)
+    assert not visit.pipe.reads
+    visit.protocol._ping()
+    return visit
+
+
+async def test_who_answers_pings_that_we_do_not_read_is_not_cut_off() -> None:
+    """Sixty changes at once while the database is locked: the pong waits behind them, unread."""
+    visit = await flooded()
+    visit.protocol._look_for_pong()
+    assert not visit.pipe.aborted
+    visit.hearing.set()
+    await eventually(lambda: len(visit.heard) == 60)
+    assert visit.pipe.reads
+    assert visit.protocol._timer is not None
+    visit.says(Opcode.PONG)
+    visit.protocol._look_for_pong()
+    assert not visit.pipe.aborted
+    await visit.ends()
+    assert visit.heard == [str(number) for number in range(60)]
+
+
+async def test_who_answers_no_ping_is_cut_off_when_everything_is_read() -> None:
+    visit = await flooded()
+    visit.protocol._look_for_pong()
+    visit.hearing.set()
+    await eventually(lambda: len(visit.heard) == 60)
+    visit.protocol._look_for_pong()
+    assert visit.pipe.aborted
+    await visit.ends()
+
+
+@pytest.mark.parametrize(("size", "code"), [(2 * LIMIT, None), (2 * LIMIT + 1, 1009)])
+async def test_longer_frames_are_taken_when_they_are_allowed(size: int, code: int | None) -> None:
+    visit = await Visit().opened()
+    visit.protocol.allow_frames_of(2 * LIMIT)
+    visit.says(Opcode.TEXT, b"x" * size)
+    await visit.ends()
+    assert [len(text) for text in visit.heard] == ([size] if code is None else [])
+    assert (code is not None) == visit.pipe.closed

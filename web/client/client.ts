@@ -84,8 +84,6 @@ const TYPING_SHOWN_MS = 12_000;
 const PRESENCE_AT_ONCE = 100;
 /** How many people are asked for again after a reconnect. */
 const REFRESHED = 20;
-/** A frame over 64 KiB closes the socket; what comes near goes by REST. */
-const FRAME_BYTES = 60_000;
 
 export class DoranClient extends Emitter<ClientEvents> {
   readonly rest: Rest;
@@ -457,18 +455,16 @@ export class DoranClient extends Emitter<ClientEvents> {
 
   // -- catching up
 
-  /** Ask what differs, page after page, until nothing does. */
+  /** Ask what differs: part by part, where more conversations are known than one question has room for. */
   async #sync(): Promise<void> {
-    for (let more = true; more; ) {
-      const known = this.#conversations.known();
-      const answer = await this.#socket.ask<SyncAnswer>({
-        type: "sync",
-        known,
-        state_since: this.#stateSeq,
-        ...(this.#epoch ? { epoch: this.#epoch } : {}),
-      });
-      more = this.#apply(answer) && answer.has_more;
-    }
+    const since = this.#stateSeq;
+    let [after, reached] = ["", Number.POSITIVE_INFINITY];
+    do {
+      const part = await this.#syncPart(after, since);
+      after = part.until;
+      reached = Math.min(reached, part.state);
+    } while (after);
+    this.#stateSeq = reached;
     if (this.#hasSynced) this.#refreshPeople();
     this.#synced = this.#hasSynced = true;
     this.emit("synced", { epoch: this.#epoch ?? "" });
@@ -478,11 +474,30 @@ export class DoranClient extends Emitter<ClientEvents> {
     void this.ai.begin();
   }
 
+  /** Page after page, until nothing differs. Returns where the part ends ("": everything was asked for) and up to which state it is whole. */
+  async #syncPart(from: string, since: number): Promise<{ until: string; state: number }> {
+    for (let [after, state] = [from, since]; ; ) {
+      const { known, until } = this.#conversations.known(after);
+      const answer = await this.#socket.ask<SyncAnswer>({
+        type: "sync",
+        known,
+        state_since: state,
+        ...(after && { after }),
+        ...(until && { until }),
+        ...(this.#epoch ? { epoch: this.#epoch } : {}),
+      });
+      const done = !this.#apply(answer) || !answer.has_more;
+      state = answer.state_seq;
+      const anew = answer.reset && (after || until);
+      if (anew) after = "";
+      else if (done) return { until, state };
+    }
+  }
+
   /** False if the answer brought nothing, so that asking again would bring nothing either. */
   #apply(answer: SyncAnswer): boolean {
     if (answer.reset) this.#forgetStore();
     this.#epoch = answer.epoch;
-    this.#stateSeq = answer.state_seq;
     for (const line of answer.conversations) {
       this.#ask(line.id, this.#conversations.takeOver(line));
       this.#settleSent(line.changes.results ?? []);
@@ -688,7 +703,6 @@ export class DoranClient extends Emitter<ClientEvents> {
   // -- the outbox
 
   async #sendOnce(conversationId: string, body: SendBody): Promise<Message> {
-    if (new TextEncoder().encode(body.content).length > FRAME_BYTES) return this.rest.send(conversationId, body);
     const ack = await this.#socket.ask<Ack>({ type: "chat_message", conversation_id: conversationId, ...body });
     return ack.message;
   }

@@ -4,6 +4,9 @@ import type { ChangedConversation, Conversation, Marks, Message, MyState } from 
 import type { Waiting, Writing } from "./storage.ts";
 import { Timeline } from "./timeline.ts";
 
+/** Some 45 KB of a question, which may be 256 KiB long. */
+const KNOWN_AT_ONCE = 1_000;
+
 /** One conversation as a screen needs it. */
 export class Thread {
   readonly id: string;
@@ -143,9 +146,15 @@ export class Conversations {
     return this.all().find((thread) => thread.peerId === userId);
   }
 
-  /** What a `sync` question says: how far each conversation has been applied. */
-  known(): Record<string, number> {
-    return Object.fromEntries(this.all().map(({ id, timeline }) => [id, timeline.mark]));
+  /**
+   * What a `sync` question says: how far each conversation after `after` (in the order of ids) has been applied, as many
+   * as one question has room for. `until` is the last of them, or empty if these are all.
+   */
+  known(after = ""): { known: Record<string, number>; until: string } {
+    const rest = this.all().filter(({ id }) => id > after);
+    const part = rest.length > KNOWN_AT_ONCE ? rest.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, KNOWN_AT_ONCE) : rest;
+    const known = Object.fromEntries(part.map(({ id, timeline }) => [id, timeline.mark]));
+    return { known, until: part.length < rest.length ? part.at(-1)!.id : "" };
   }
 
   /** Take over a summary; true if the conversation was new. */
@@ -162,7 +171,7 @@ export class Conversations {
     const { timeline } = this.#threads.get(line.id)!;
     if (isNew || line.changes.reset || timeline.low === 0) {
       timeline.begin(line.changes.results ?? [], { lastSeq: line.last_seq, mark: line.change_seq });
-      return line.changes.reset ? "all anew" : "nothing";
+      return line.changes.reset || (!isNew && line.changes.has_more) ? "all anew" : "nothing";
     }
     timeline.catchUp(line.changes);
     return line.changes.has_more ? "more changes" : "nothing";

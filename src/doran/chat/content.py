@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 
+from doran.contracts import frames
 from doran.contracts.errors import invalid
 from doran.text import policy
 
+CONTENT_BYTES = 80_000
+"""As many as 20,000 characters of four bytes take: a frame must hold a conversation's draft and two of its messages."""
 GOES_ON = " …"
 
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)」』]*(?=\s)|\n")
@@ -22,6 +25,8 @@ def checked(text: str, *, limit: int, field: str = "content") -> str:
     """
     if (refusal := policy.refusal_of_text(text, most=limit)) is not None:
         raise invalid(field, refusal)
+    if 4 * len(text) > CONTENT_BYTES and len(frames.encode(text)) - 2 > CONTENT_BYTES:
+        raise invalid(field, f"At most {CONTENT_BYTES} bytes of JSON.")
     return text
 
 

@@ -12,7 +12,7 @@ from doran.chat.models import HiddenMessage, Message, MessageChange
 from doran.chat.sight import Sight
 from doran.chat.views import MESSAGE_FIELDS, message_columns, message_view
 from doran.chat.writer import DATABASE
-from doran.contracts.frames import MessageView
+from doran.contracts.frames import LIST_BYTES, MessageView, fitting
 
 
 def between(seen: Sight, *, low: int, high: int) -> list[MessageView]:
@@ -30,9 +30,22 @@ def between(seen: Sight, *, low: int, high: int) -> list[MessageView]:
     return as_seen(seen, rows)
 
 
-def newest(seen: Sight, count: int) -> list[MessageView]:
-    """The newest messages, oldest first."""
-    return between(seen, low=seen.last_seq - count + 1, high=seen.last_seq)
+def at(seen: Sight, seqs: Sequence[int]) -> list[MessageView]:
+    """Return the messages at these positions, in any order; one read of the index."""
+    if not seqs:
+        return []
+    rows = _rows(
+        f"SELECT {message_columns()} FROM {sql.table(Message)}"  # noqa: S608
+        f" WHERE conversation_id = %s AND seq IN ({', '.join(['%s'] * len(seqs))})",
+        [seen.conversation_id.replace("-", ""), *seqs],
+    )
+    return as_seen(seen, [row for row in rows if seen.first_seq <= row[2]])
+
+
+def newest(seen: Sight, count: int, *, room: int = LIST_BYTES) -> list[MessageView]:
+    """Return the newest messages, oldest first: at most `count`, and no more than `room` bytes of JSON."""
+    found = between(seen, low=seen.last_seq - count + 1, high=seen.last_seq)
+    return found[len(found) - fitting(found[::-1], room=room) :]
 
 
 def page(seen: Sight, *, number: int, size: int) -> list[MessageView]:

@@ -73,11 +73,17 @@ class ChangesQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Known(msgspec.Struct, forbid_unknown_fields=True):
-    """What a device has: the store's epoch, and for each conversation the last change_seq it applied."""
+    """What a device has: the store's epoch, and for each conversation the last change_seq it applied.
+
+    With `after` or `until`, only conversations whose id is greater than `after` and not greater than `until` are
+    compared.
+    """
 
     epoch: str | None = None
     known: dict[str, Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]] = {}
     state_since: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+    after: str = ""
+    until: str = ""
 
 
 class TellScreens(msgspec.Struct, forbid_unknown_fields=True):
@@ -150,7 +156,11 @@ def _detail(side: Side) -> ConversationView:
 class ConversationsOfPerson(Api):
     @offers()
     def get(self, parsed_query: Query[PageQuery]) -> Page[ConversationView]:
-        """One's own conversations, newest activity first."""
+        """Return one's own conversations, newest activity first.
+
+        The list moves while it is walked: a conversation that becomes active meanwhile moves to a page that was
+        already read. Whoever must not miss one asks `sync`.
+        """
         me = self.principal.user_id
         if self.kwargs["user_id"] not in ("me", me):
             raise Problem("not_found")
@@ -296,6 +306,8 @@ class Sync(Api):
             epoch=parsed_body.epoch,
             known=parsed_body.known,
             state_since=parsed_body.state_since,
+            after=parsed_body.after,
+            until=parsed_body.until,
         )
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 
 from doran.chat import conversations, feed, people, unread
+from doran.chat.content import CONTENT_BYTES
 from doran.chat.conversations import Side
 from doran.chat.models import Member
 from doran.chat.writer import DATABASE, Outcome
+from doran.contracts import frames
 from doran.contracts.errors import invalid
 from doran.kernel import clock
 from doran.text import policy
@@ -56,11 +58,19 @@ def _checked(side: Side, name: str, value: Any) -> tuple[str, Any]:
         return "pinned_at", (side.me.pinned_at or clock.now()) if value else None
     if name == "muted_until" and value is not None:
         _check_moment(value)
-    if name == "draft" and (policy.is_longer(value, DRAFT_LIMIT) or "\0" in value):
-        raise invalid("draft", f"At most {DRAFT_LIMIT} characters, none of them NUL.")
+    if name == "draft":
+        _check_draft(value)
     if name == "hidden_before_seq":
         return name, _hidden(side, value)
     return name, value
+
+
+def _check_draft(draft: str) -> None:
+    """Bound its JSON as well: a conversation must fit into one frame."""
+    if policy.is_longer(draft, DRAFT_LIMIT) or "\0" in draft:
+        raise invalid("draft", f"At most {DRAFT_LIMIT} characters, none of them NUL.")
+    if len(frames.encode(draft)) - 2 > CONTENT_BYTES:
+        raise invalid("draft", f"At most {CONTENT_BYTES} bytes of JSON.")
 
 
 def _check_moment(moment: datetime) -> None:

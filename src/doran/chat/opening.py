@@ -17,7 +17,8 @@ def history(conversation_id: str, user_id: str) -> History:
     Raises 404 for what is not this person's.
     """
     seen = sight(conversation_id, user_id)
-    shown = newest(seen, MESSAGES)
+    lost = lost_view(seen.lost)
+    shown = newest(seen, MESSAGES, room=frames.LIST_BYTES - len(frames.encode((seen.me, lost))))
     frame = frames.ConversationHistory(
         conversation_id=conversation_id,
         messages=tuple(shown),
@@ -26,6 +27,6 @@ def history(conversation_id: str, user_id: str) -> History:
         change_seq=seen.change_seq,
         peer=seen.peer,
         me=seen.me,
-        lost=lost_view(seen.lost),
+        lost=lost,
     )
     return History(frames.encode(frame).decode(), seen.change_seq, seen.last_seq)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,19 +71,17 @@ class Frames:
                 is_typing=frame.is_typing,
             )
 
-    async def edit_message(self, connection: Connection, frame: frames.EditMessage) -> None:
-        await _written(
-            lambda: messages.edit(message_id=frame.message_id, user_id=connection.user_id, text=frame.content),
-            fault_point="edit.before_commit",
+    def edit_message(self, connection: Connection, frame: frames.EditMessage) -> None:
+        user_id = connection.user_id
+        _write(
+            lambda: messages.edit(message_id=frame.message_id, user_id=user_id, text=frame.content), connection, frame
         )
-        connection.offer(frames.Done(frame.ref))
 
-    async def delete_message(self, connection: Connection, frame: frames.DeleteMessage) -> None:
-        await _written(
-            lambda: messages.delete(message_id=frame.message_id, user_id=connection.user_id, scope=frame.scope),
-            fault_point="edit.before_commit",
+    def delete_message(self, connection: Connection, frame: frames.DeleteMessage) -> None:
+        user_id = connection.user_id
+        _write(
+            lambda: messages.delete(message_id=frame.message_id, user_id=user_id, scope=frame.scope), connection, frame
         )
-        connection.offer(frames.Done(frame.ref))
 
     async def changes(self, connection: Connection, frame: frames.AskChanges) -> None:
         conversation_id = _conversation(connection, frame.conversation_id)
@@ -96,7 +93,14 @@ class Frames:
 
     async def sync(self, connection: Connection, frame: frames.AskSync) -> None:
         answer = await self._readers(
-            lambda: sync.sync(connection.user_id, epoch=frame.epoch, known=frame.known, state_since=frame.state_since)
+            lambda: sync.sync(
+                connection.user_id,
+                epoch=frame.epoch,
+                known=frame.known,
+                state_since=frame.state_since,
+                after=frame.after,
+                until=frame.until,
+            )
         )
         fields = {name: getattr(answer, name) for name in answer.__struct_fields__}
         connection.offer(frames.Synced(ref=frame.ref, **fields))
@@ -164,16 +168,18 @@ def _conversation(connection: Connection, named: str | None) -> str:
     return named or connection.conversation_id or ""
 
 
-async def _written(change: Callable[[], Outcome], *, fault_point: str) -> Any:
-    """A change by the writer, awaited on the event loop. Raises its refusal."""
-    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+def _write(
+    change: Callable[[], Outcome], connection: Connection, frame: frames.EditMessage | frames.DeleteMessage
+) -> None:
+    """Submit a change to the writer, which answers the frame. The socket goes on reading meanwhile.
+
+    If it waited, a database that is locked for a while would leave the client's pongs unread.
+    """
 
     def answer(outcome: Outcome) -> None:
-        if not done.done():
-            done.set_result(outcome)
+        if outcome.refusal is not None:
+            connection.refuse(outcome.refusal, ref=frame.ref)
+        else:
+            connection.offer(frames.Done(frame.ref))
 
-    shop().writer.submit(Job(change, answer, fault_point))
-    outcome = await done
-    if outcome.refusal is not None:
-        raise outcome.refusal
-    return outcome.result
+    shop().writer.submit(Job(change, answer, "edit.before_commit"))

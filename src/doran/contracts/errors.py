@@ -117,7 +117,7 @@ _PROBLEMS = (
 
 _CLOSES = (
     (1000, "normal", False, "The client is done."),
-    (1009, "frame_too_long", False, "A frame was over 64 KiB."),
+    (1009, "frame_too_long", False, "A frame was over 256 KiB or, before `ready`, over 20 KiB."),
     (1011, "internal_error", True, "Something went wrong here."),
     (1012, "restarting", True, "The server restarts; come back with jitter."),
     (1013, "unavailable", True, "Something needed for the answer is away or too slow; come back, backing off."),

@@ -6,10 +6,20 @@ code of ours sees it. What the server says is encoded once and sent to every scr
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+FRAME_BYTES: Final = 256 * 1024
+"""The longest frame that either side may send once a socket is `ready` (contract section 3)."""
+FIRST_FRAME_BYTES: Final = 20 * 1024
+"""The longest frame of a client that is not authenticated yet: a token of 16 KiB and room around it."""
+LIST_BYTES: Final = FRAME_BYTES - 8192
+"""What the lists of one answer may take as JSON; the rest is for the fields around them."""
+REF_LENGTH: Final = 256
+
+Ref = Annotated[str, msgspec.Meta(max_length=REF_LENGTH)] | int
 MessageType = Literal["text", "image", "file"]
 
 
@@ -19,7 +29,7 @@ MessageType = Literal["text", "image", "file"]
 class ClientFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
     """Any frame may carry `ref`; the answer carries it back."""
 
-    ref: str | int | None = None
+    ref: Ref | None = None
 
 
 class Auth(ClientFrame, frozen=True, tag="auth", kw_only=True):
@@ -81,11 +91,17 @@ class AskChanges(ClientFrame, frozen=True, tag="changes", kw_only=True):
 
 
 class AskSync(ClientFrame, frozen=True, tag="sync", kw_only=True):
-    """`known` maps a conversation to the last change_seq this device has applied."""
+    """`known` maps a conversation to the last change_seq this device has applied.
+
+    With `after` or `until`, only conversations whose id is greater than `after` and not greater than `until` are
+    compared: a device that knows too many for one frame asks part by part.
+    """
 
     epoch: str | None = None
     known: dict[str, int] = {}
     state_since: int = 0
+    after: str = ""
+    until: str = ""
 
 
 class AskPresence(ClientFrame, frozen=True, tag="presence", kw_only=True):
@@ -211,7 +227,7 @@ class ChangedConversation(ConversationView, frozen=True, kw_only=True):
 
 
 class SyncAnswer(msgspec.Struct, frozen=True):
-    """Repeat with what you now know until `has_more` is false."""
+    """Repeat with what you now know, and with `state_seq` as `state_since`, until `has_more` is false."""
 
     epoch: str
     reset: bool
@@ -538,3 +554,20 @@ _encoder = msgspec.json.Encoder()
 def encode(frame: Any) -> bytes:
     """One frame or view as the bytes that go out."""
     return _encoder.encode(frame)
+
+
+_ESCAPED = 6
+"""Bytes that one character takes at most in JSON: as \\u0001 does."""
+_AROUND = 2048
+"""Bytes of a message in JSON without its content, at most; usually a fifth of it."""
+
+
+def fitting(views: Sequence[MessageView], *, room: int) -> int:
+    """Return how many of these messages, from the first on, fit into `room` bytes of JSON: one at least, if there is any."""
+    if _ESCAPED * sum([len(one.content) for one in views]) + _AROUND * len(views) <= room:
+        return len(views)  # nearly always: nothing need be encoded to know it
+    for count, view in enumerate(views):
+        room -= len(encode(view)) + 1
+        if room < 0:
+            return max(1, count)
+    return len(views)

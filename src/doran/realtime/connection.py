@@ -26,6 +26,7 @@ from doran.realtime.presence import Presence
 log = logging.getLogger(__name__)
 
 STRIKES = 3
+REASON_LENGTH = 500
 RESTARTING = 1012
 _REFUSED = {401: 4401, 404: 4404, 503: 1013}
 Handler = Callable[["Connection", Any], Awaitable[None] | None]
@@ -35,7 +36,7 @@ _frames = msgspec.json.Decoder(frames.AnyClientFrame)
 
 
 class _JustRef(msgspec.Struct):
-    ref: str | int | None = None
+    ref: frames.Ref | None = None
 
 
 _refs = msgspec.json.Decoder(_JustRef)
@@ -49,6 +50,8 @@ class Wire(Protocol):
 
     @property
     def send_at_once(self) -> Callable[[str], bool]: ...
+
+    def allow_frames_of(self, size: int) -> None: ...
 
     async def receive(self) -> str: ...
 
@@ -232,6 +235,7 @@ class Connection:
         faults.hit("connection.after_subscribe_before_history")
         history = await gateway.open_conversation(self) if self.conversation_id else None
         gateway.presence.arrive(self.user_id)
+        self._wire.allow_frames_of(frames.FRAME_BYTES)
         self._outbound.offer(self._ready(ref))
         self._release(history)
 
@@ -377,4 +381,4 @@ def _ref_of(text: str | None) -> str | int | None:
 
 def _safe_reason(wrong: Exception) -> str:
     """What msgspec says of types and names goes to nobody but who sent them."""
-    return "The JSON is too deep." if isinstance(wrong, RecursionError) else f"{wrong}."
+    return "The JSON is too deep." if isinstance(wrong, RecursionError) else f"{str(wrong)[:REASON_LENGTH]}."

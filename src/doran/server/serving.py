@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from doran.contracts.frames import FIRST_FRAME_BYTES
 from doran.kernel import config as settings
 from doran.kernel import faults
 from doran.kernel.config import Config
@@ -334,7 +335,7 @@ def _uvicorn_settings(config: Config) -> dict[str, Any]:
         "loop": "uvloop",
         "http": protocols.HttpProtocol,
         "ws": websocket.SocketProtocol,
-        "ws_max_size": 65_536,
+        "ws_max_size": FIRST_FRAME_BYTES,
         "ws_per_message_deflate": False,
         "ws_ping_interval": config.heartbeat,
         "ws_ping_timeout": config.heartbeat,

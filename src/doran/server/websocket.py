@@ -259,6 +259,14 @@ class SocketProtocol(asyncio.Protocol):
             self._reading_paused = True
             self.transport.pause_reading()
 
+    def _read_on(self) -> None:
+        """A pong that waited unread has its whole time again."""
+        self._reading_paused = False
+        self.transport.resume_reading()
+        if self._awaiting_pong:
+            self._stop_timer()
+            self._expect_pong()
+
     async def receive(self) -> dict[str, Any]:
         """ASGI's receive. For one task only."""
         while not self._events:
@@ -266,8 +274,7 @@ class SocketProtocol(asyncio.Protocol):
             await self._reader
         event = self._events.pop(0)
         if self._reading_paused and not self._events:
-            self._reading_paused = False
-            self.transport.resume_reading()
+            self._read_on()
         return event
 
     # -- frames out -----------------------------------------------------------------------------------
@@ -279,6 +286,10 @@ class SocketProtocol(asyncio.Protocol):
         text = message.get("text")
         if text is None or not self.send_at_once(text):
             self._send_other(message)
+
+    def allow_frames_of(self, size: int) -> None:
+        """Take frames of up to so many bytes from here on."""
+        self._limit = size
 
     def send_at_once(self, text: str) -> bool:
         """Send a text frame if the client is there and reads; say whether it was sent."""
@@ -314,9 +325,9 @@ class SocketProtocol(asyncio.Protocol):
         self._state = State.CLOSING
         self.transport.write(_close_frame(code, reason))
         self._stop_timer()
+        self._awaiting_pong = False
         if self._reading_paused:
-            self._reading_paused = False
-            self.transport.resume_reading()
+            self._read_on()
         self._timer = self._loop.call_later(CLOSE_SECONDS, self.transport.close)
 
     def _hang_up(self) -> None:
@@ -334,10 +345,15 @@ class SocketProtocol(asyncio.Protocol):
     def _ping(self) -> None:
         self._awaiting_pong = True
         self.transport.write(bytes((_FIN | _PING, 0)))
+        self._expect_pong()
+
+    def _expect_pong(self) -> None:
         self._timer = self._loop.call_later(self._pong_seconds or self._interval or 0, self._look_for_pong)
 
     def _look_for_pong(self) -> None:
-        if self._awaiting_pong:
+        if self._awaiting_pong and self._reading_paused:
+            self._timer = None  # it may be here, unread: we are the slow side, until `_read_on`
+        elif self._awaiting_pong:
             self.transport.abort()
         else:
             self._ping_later()

@@ -14,6 +14,10 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 Json = dict[str, Any]
 
+LONGEST_FRAME = 262_144
+"""Bytes that a server may send at once."""
+TOO_LONG = "frame_too_long"
+
 
 class Answer(NamedTuple):
     """What a call was answered with; `body` is {} where there was none."""
@@ -131,7 +135,7 @@ class _NetworkWire:
 
     async def hear(self) -> Json:
         try:
-            return _json(await self._socket.recv())
+            return _frame(await self._socket.recv(decode=False))
         except ConnectionClosed as closed:
             raise Lost(_code(closed)) from closed
 
@@ -146,6 +150,11 @@ def _code(closed: ConnectionClosed) -> int:
 
 def _bearer(token: str) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _frame(content: bytes) -> Json:
+    """Return the frame, or in place of one that is longer than promised, that it was."""
+    return _json(content) if len(content) <= LONGEST_FRAME else {"type": TOO_LONG, "bytes": len(content)}
 
 
 def _json(content: str | bytes) -> Json:

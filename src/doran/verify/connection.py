@@ -9,8 +9,8 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from doran.verify.client import Answer, Gate, Json, Lost, Unreachable
-from doran.verify.history import Closed, Level, Looked, Opened, Recorder
+from doran.verify.client import TOO_LONG, Answer, Gate, Json, Lost, Unreachable
+from doran.verify.history import Closed, Garbled, Level, Looked, Opened, Recorder
 from doran.verify.memory import Account
 from doran.verify.witness import Link, Witness
 
@@ -38,6 +38,7 @@ class Connected(Witness, ABC):
         super().__init__(account, name, recorder)
         self.gate = gate
         self.epoch = ""
+        self.state_seq = 0
         self.token = ""
         self._by_room = by_room
         self._in_band = in_band
@@ -169,7 +170,9 @@ class Connected(Witness, ABC):
 
     def _unasked(self, link: Link, frame: Json) -> None:
         kind = str(frame.get("type"))
-        if kind in ("chat_message", "message_updated", "message_deleted", "ack"):
+        if kind == TOO_LONG:
+            self._note(Garbled(what=f"a frame of {frame['bytes']} bytes, more than is promised"), link)
+        elif kind in ("chat_message", "message_updated", "message_deleted", "ack"):
             message = frame["message"]
             conversation = frame.get("conversation_id", message["conversation_id"])
             self._saw(link, conversation, "live", [message], frame=kind)

@@ -17,13 +17,14 @@ class Reader(Connected):
         while more:
             began = self.recorder.clock()
             known = self._known()
-            question = {"epoch": self.epoch or None, "known": known}
+            state_since = self.state_seq
+            question = {"epoch": self.epoch or None, "known": known, "state_since": state_since}
             link, answer = await self._question({"type": "sync", **question}, "/api/chat/sync/")
             if answer is None:
                 return False
             await self._take_sync(link, answer, known, began)
             more = answer["has_more"]
-            if more and known == self._known():
+            if more and (known, state_since) == (self._known(), self.state_seq):
                 self._stuck("sync")
                 return False
         return True
@@ -48,7 +49,7 @@ class Reader(Connected):
             return link, None
 
     async def _take_sync(self, link: Link | None, answer: Json, known: Json, began: int) -> None:
-        self.epoch = answer["epoch"]
+        self.epoch, self.state_seq = answer["epoch"], answer["state_seq"]
         for view in answer["conversations"]:
             name, changes = view["id"], view["changes"]
             self._looked_at(link, view, "sync", began)

@@ -34,6 +34,55 @@ describe("sync", () => {
     expect(client.synced).toBe(true);
   });
 
+  test("who knows 1,700 conversations asks part by part, and keeps the state that all parts have heard", async () => {
+    const client = minji(server);
+    const id = (number: number) => `talk-${String(number).padStart(4, "0")}`;
+    const lines = Array.from({ length: 1_700 }, (_, number) => ({ ...line([]), id: id(number) }));
+    (await online(server, client, lines)).drop(1006);
+    await pass(1_000);
+    server.socket.accept();
+    server.socket.hear(ready(server));
+    await pass();
+    const said = () => {
+      const { known, after, until, state_since } = server.socket.last("sync");
+      return { count: Object.keys(known as object).length, after, until, state_since };
+    };
+    const state_since = said().state_since;
+    expect(said()).toEqual({ count: 1_000, after: undefined, until: id(999), state_since });
+    expect(JSON.stringify(server.socket.last("sync")).length).toBeLessThan(65_536);
+    await answerSync(server, [{ ...line([]), id: "talk-0500-new" }], { has_more: true, state_seq: 21 });
+    expect(said()).toEqual({ count: 1_000, after: undefined, until: id(998), state_since: 21 });
+    await answerSync(server, [], { state_seq: 22 });
+    expect(said()).toEqual({ count: 701, after: id(998), until: undefined, state_since });
+    expect(client.synced).toBe(false);
+    await answerSync(server, [], { state_seq: 30 });
+    expect([client.synced, client.conversations.length]).toEqual([true, 1_701]);
+    server.socket.drop(1006);
+    await pass(2_000);
+    server.socket.accept();
+    server.socket.hear(ready(server));
+    await pass();
+    expect(said().state_since).toBe(22);
+    await answerSync(server, [{ ...line([]), id: "only" }], { reset: true, state_seq: 3 });
+    expect(said()).toEqual({ count: 1, after: undefined, until: undefined, state_since: 3 });
+    await answerSync(server, [], { state_seq: 3 });
+    expect(client.conversations.map((one) => one.id)).toEqual(["only"]);
+  });
+
+  test("a conversation of which nothing is held yet, with more than fits, is read as a whole", async () => {
+    const client = minji(server);
+    const socket = await online(server, client, []);
+    server.routes.set(`GET /api/chat/conversations/${TALK}/`, () => "no network");
+    socket.hear({ type: "conversation_created", conversation: talk(3) });
+    await pass();
+    socket.drop(1006);
+    await pass(1_000);
+    server.routes.set(`GET /api/chat/conversations/${TALK}/`, () => ({ body: talk(3, { messages: [message(2), message(3)] }) }));
+    await comeOnline(server, [line([], { last_seq: 3, change_seq: 3, changes: { results: [message(1)], next_since: 1, has_more: true } })]);
+    await pass();
+    expect(seqs(client.conversation(TALK)!.timeline.messages)).toEqual([2, 3]);
+  });
+
   test("after a cut only the difference is asked for and applied", async () => {
     const client = minji(server);
     (await online(server, client, [line([message(1), message(2)])])).drop(1006);

@@ -24,6 +24,12 @@ class AsgiWire:
         # Our own protocol knows whether a text can be written without waiting; ASGI has no word for it.
         self.send_at_once: Callable[[str], bool] = getattr(getattr(send, "__self__", None), "send_at_once", _never)
 
+    def allow_frames_of(self, size: int) -> None:
+        """Of any other server its own limit stays: ASGI has no word for this."""
+        allow = getattr(getattr(self._send, "__self__", None), "allow_frames_of", None)
+        if allow is not None:
+            allow(size)
+
     async def receive(self) -> str:
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
