@@ -8,7 +8,7 @@ from typing import Final
 
 from doran.ai import screens
 from doran.ai.growing import Clean, Growing
-from doran.ai.jobs import following
+from doran.ai.jobs import following, showing
 from doran.ai.jobs.work import Work
 from doran.contracts.frames import AiDelta
 from doran.kernel import clock
@@ -22,15 +22,21 @@ class Deltas:
 
     def __init__(self, work: Work, clean: Clean) -> None:
         self._work = work
-        self._growing = Growing(clean)
+        self._clean, self._growing = clean, Growing(clean)
         self._new = ""
         self._seq = 0
         self._telling: asyncio.Task[None] | None = None
-        self._is_lost = False
+        self._is_lost = self._is_retracted = False
 
     def add(self, text: str) -> None:
         self._new += text
         if self._telling is None and self._new:
+            self._telling = asyncio.ensure_future(self._tell())
+
+    def retract(self) -> None:
+        """What came so far was no answer: it goes from everywhere it was shown."""
+        self._growing, self._new, self._is_retracted = Growing(self._clean), "", True
+        if self._telling is None:
             self._telling = asyncio.ensure_future(self._tell())
 
     async def close(self) -> None:
@@ -41,7 +47,9 @@ class Deltas:
 
     async def _tell(self) -> None:
         try:
-            while self._new and not self._is_lost:
+            while (self._new or self._is_retracted) and not self._is_lost:
+                if self._is_retracted:
+                    await self._begin_anew()
                 new, self._new = self._new, ""
                 await self._keep(self._growing.more(new))
                 await asyncio.sleep(EVERY_SECONDS)
@@ -58,6 +66,14 @@ class Deltas:
         else:
             following.news(self._work.job.id)
             screens.tell((self._work.job.user_id,), frame, frame.conversation_id)
+
+    async def _begin_anew(self) -> None:
+        """Who follows gets the job with an empty text."""
+        self._is_retracted = False
+        self._seq += 1
+        if await self._work.quickly(partial(self._write, "", self._seq)):
+            following.news(self._work.job.id)
+            showing.show(self._work.job)
 
     def _write(self, text: str, seq: int) -> bool:
         changes = {"partial": text, "partial_seq": seq, "updated_at": clock.now()}

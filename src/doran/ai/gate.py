@@ -19,7 +19,7 @@ from doran.ai.jobs.work import AskEngine, Completed, Prompted, Subject, Work
 from doran.ai.masking import Masking, Unmasking
 from doran.ai.money import budgets, prices, switch
 from doran.ai.privacy import consents, disclosures
-from doran.ai.providers import About, Completion, Embedded, End, Piece, Trouble, Usage
+from doran.ai.providers import About, Completion, Embedded, End, Piece, Retracted, Trouble, Usage
 from doran.ai.shop import Chain
 from doran.contracts.errors import Problem
 from doran.kernel import faults, telemetry
@@ -109,12 +109,16 @@ class Hearing:
     """
 
     def __init__(self, masking: Masking, deltas: Deltas | None, words: str) -> None:
-        self._unmasking, self._deltas = Unmasking(masking), deltas
-        self._excerpt = Excerpt(words).more if words else str
+        self._masking, self._deltas, self._words = masking, deltas, words
         self._said: list[str] = []
-        self._shown: list[str] = []
+        self._begin()
         self._end = End("stop")
         self.usage: Usage | None = None
+
+    def _begin(self) -> None:
+        self._unmasking = Unmasking(self._masking)
+        self._excerpt = Excerpt(self._words).more if self._words else str
+        self._shown: list[str] = []
 
     @property
     def said(self) -> str:
@@ -126,6 +130,10 @@ class Hearing:
             self.usage = piece
         elif isinstance(piece, End):
             self._end = piece
+        elif isinstance(piece, Retracted):
+            self._begin()
+            if self._deltas is not None:
+                self._deltas.retract()
         else:
             self._said.append(piece.text)
             self._show(self._unmasking.more(piece.text))
@@ -201,7 +209,8 @@ class Gate:
 
     async def _answer(self, passage: Passage, prompt: Prompted, outside: bool) -> Completed:
         hidden = _hidden(passage, prompt.completion)
-        deltas = Deltas(passage.work, prompt.clean) if passage.work.kind.is_streamed else None
+        is_shown = passage.work.kind.is_streamed and not prompt.is_silent
+        deltas = Deltas(passage.work, prompt.clean) if is_shown else None
         heard = Hearing(passage.masking or Masking(), deltas, prompt.words)
         try:
             async with aclosing(self._chain.complete(hidden, outside=outside, began=passage.enter)) as pieces:

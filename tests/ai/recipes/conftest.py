@@ -47,14 +47,19 @@ class Model:
         self.asked: list[Completion] = []
         self.subjects: list[Subject] = []
         self.words: list[str] = []
+        self.next: list[str] = []
+        self.silent: list[bool] = []
         self.refuses: Exception | None = None
 
     async def complete(self, work: Work, prompt: Prompted, about: Subject) -> Completed:
         self.asked.append(prompt.completion)
         self.subjects.append(about)
         self.words.append(prompt.words)
+        self.silent.append(prompt.is_silent)
         if self.refuses:
             raise self.refuses
+        if self.next:
+            return Completed(self.next.pop(0), self.finish, self.about, Usage(1, 1))
         return Completed(
             self.says if isinstance(self.says, str) else json.dumps(self.says), self.finish, self.about, Usage(1, 1)
         )

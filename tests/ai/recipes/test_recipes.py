@@ -176,6 +176,45 @@ async def test_json_may_come_in_a_code_block(play: Play) -> None:
     play.messages = CHAT
     play.model.says = '물론이죠:\n```json\n{"replies": ["응", "아니", "왜?"]}\n```'
     assert (await play.asks("smart_replies", conversation_id=TALK)).replies == ("응", "아니", "왜?")
+    assert len(play.model.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        'Let me think: {"replies": ["a"]} is too short, {so} I write\n{"replies": ["응", "아니", "왜?"]}',
+        'First {"n": 1, "from": "B"}. Then:\n\n{"replies": ["응", "아니", "왜?"]} That is all {maybe}.',
+        '{"replies": ["응", "아니", "왜?"], "note": "three"}',
+        '{"replies": ["응", "아니",\n "왜?\n"]}',
+    ],
+)
+async def test_json_is_found_in_what_a_model_says_around_it(play: Play, says: str) -> None:
+    play.messages, play.model.says = CHAT, says
+    assert (await play.asks("smart_replies", conversation_id=TALK)).replies == ("응", "아니", "왜?")
+    assert len(play.model.asked) == 1
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "smart_replies": {"conversation_id": TALK},
+    "summarize": {"conversation_id": TALK, "options": {"since_seq": 0}},
+    "moderate": {"message_id": "m3"},
+}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+async def test_a_model_that_forgot_the_form_is_reminded_once(play: Play, kind: str) -> None:
+    play.messages = CHAT
+    play.model.next = ["저녁 이야기를 했어요."]
+    play.model.says = WHOLE[kind][0]
+    await play.asks(kind, **FORMS[kind])
+    first, second = play.model.asked
+    assert second.turns == first.turns
+    assert second.system.startswith(first.system)
+    assert json.dumps(first.schema, ensure_ascii=False, separators=(",", ":")) in second.system
+    assert play.model.silent == [False, True]
+    play.model.says = "저녁 이야기를 했어요."
+    await fails("invalid_answer", play.asks(kind, **FORMS[kind]))
+    assert len(play.model.asked) == 4
 
 
 async def test_without_words_there_is_nothing_to_reply_to(play: Play) -> None:

@@ -19,7 +19,7 @@ from doran.ai.jobs.claims import Claim
 from doran.ai.jobs.work import AskEngine, Completed, Prompted, Subject, Work
 from doran.ai.masking import Masking, Unmasking
 from doran.ai.models import AiJob, Prompt
-from doran.ai.providers import About, End, Text, Trouble, Usage
+from doran.ai.providers import About, End, Retracted, Text, Trouble, Usage
 from doran.ai.shop import shop
 from doran.contracts.errors import Problem
 from doran.contracts.frames import JobResult
@@ -89,6 +89,8 @@ class Straight:
             async for piece in pieces:
                 if isinstance(piece, Text):
                     said.append(heard.more(piece.text))
+                elif isinstance(piece, Retracted):
+                    heard, said = Unmasking(masking), []
                 elif isinstance(piece, Usage):
                     self.usage = Usage(self.usage.tokens_in + piece.tokens_in, self.usage.tokens_out + piece.tokens_out)
                 else:

@@ -29,12 +29,14 @@ DEFAULT_LOCALE: Locale = "ko"
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """What is asked of a model, and the prompt it was put with. `words`: in which field of an answer that is JSON its
-    words for the asker stand; without one, all of it is. `clean`: what the asker sees of them while they grow."""
+    words for the asker stand; without one, all of it is. `clean`: what the asker sees of them while they grow, unless the
+    answer `is_silent` until it is whole."""
 
     completion: Completion
     prompt: Prompt | None = None
     words: str = ""
     clean: Clean = cleaning.plain
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,11 @@ class End(NamedTuple):
     request_id: str = ""
 
 
-Piece = Text | Usage | End
+class Retracted(NamedTuple):
+    """All text that came so far was the model's reasoning; the answer begins after it."""
+
+
+Piece = Text | Usage | End | Retracted
 
 
 class Embedded(NamedTuple):
@@ -94,7 +98,7 @@ class About:
     """What is known of a provider before it is asked.
 
     `is_outside`: words given to it leave this deployment. `context_tokens` is how much it reads at once, question and
-    answer together. An empty `model` or `embedding_model` means that it cannot do that.
+    answer together. `thinks`: its answers begin with reasoning whose beginning has no mark. An empty `model` or `embedding_model` means that it cannot do that.
     """
 
     name: str
@@ -105,6 +109,7 @@ class About:
     context_tokens: int = 8192
     price: Price = field(default_factory=Price)
     embedding_price: Price = field(default_factory=Price)
+    thinks: bool = False
 
 
 class Provider(Protocol):
@@ -113,7 +118,7 @@ class Provider(Protocol):
     about: About
 
     def complete(self, asked: Completion) -> AsyncGenerator[Piece, None]:
-        """The answer as it is written: texts, at most one `Usage`, at last one `End`. Raises `Trouble`.
+        """The answer as it is written, without reasoning: texts, at most one `Usage`, at last one `End`. Raises `Trouble`.
 
         An empty text says that it goes on. Close the iteration when leaving it early.
         """

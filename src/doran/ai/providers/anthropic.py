@@ -8,7 +8,19 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from doran.ai.providers import About, Completion, Embedded, End, EndReason, Piece, Text, Trouble, Usage, instructed
+from doran.ai.providers import (
+    About,
+    Completion,
+    Embedded,
+    End,
+    EndReason,
+    Piece,
+    Text,
+    Trouble,
+    Usage,
+    instructed,
+    thinking,
+)
 from doran.ai.providers.wire import (
     TOKEN_LETTERS,
     Answer,
@@ -53,9 +65,13 @@ class _Message(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Block(msgspec.Struct):
+    type: str = "text"
+
+
 class _Delta(msgspec.Struct):
-    text: str | None = None
-    thinking: str | None = None
+    type: str = "text_delta"
+    text: Any = None
     stop_reason: str | None = None
 
 
@@ -65,6 +81,8 @@ class _Error(msgspec.Struct):
 
 class _Event(msgspec.Struct):
     type: str
+    index: int = 0
+    content_block: _Block | None = None
     message: _Message | None = None
     delta: _Delta | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
@@ -78,6 +96,7 @@ class Anthropic:
         self.about = about
         self._line = line
         self._without: frozenset[str] = frozenset()
+        self._habit = thinking.Habit(about.thinks)
 
     async def complete(self, asked: Completion) -> AsyncGenerator[Piece, None]:
         """As `Provider.complete`. Empty texts say that it thinks."""
@@ -101,19 +120,22 @@ class Anthropic:
 
     def _answer(self, asked: Completion) -> AsyncGenerator[Piece, None]:
         if asked.schema is None:
-            return self._pieces(asked)
-        return instructed.bare(self._pieces(instructed.told(asked)))
+            return self._said(asked)
+        return instructed.bare(self._said(instructed.told(asked)))
+
+    def _said(self, asked: Completion) -> AsyncGenerator[Piece, None]:
+        return thinking.hidden(self._pieces(asked), self._habit)
 
     async def _pieces(self, asked: Completion) -> AsyncGenerator[Piece, None]:
         async with self._line.stream("/v1/messages", self._body(asked)) as answer:
-            spent, end, left = _Counting(), None, asked.max_tokens * TOKEN_LETTERS
-            events = _events(answer)
+            most = left = asked.max_tokens * TOKEN_LETTERS
+            spent, blocks, end, events = _Counting(), _Blocks(), None, _events(answer)
             async for event in events:
                 spent.note(event)
-                if event.delta is not None and (text := _text(event.delta)) is not None:
+                if (text := blocks.text(event)) is not None:
                     left -= len(text)
                     yield Text(text)
-                end = _end(event, left)
+                end = _end(event, left, has_words=left < most)
                 if end is not None:
                     break
             if end is None:
@@ -171,17 +193,28 @@ def _decoded(event: Event) -> _Event:
     return decoded(event.data, _Event)
 
 
-def _text(delta: _Delta) -> str | None:
-    """More of the answer; an empty text where it only thinks."""
-    if delta.text:
-        return delta.text
-    return "" if delta.thinking else None
+class _Blocks:
+    """The blocks of one answer. Only those of text are answer; others are reasoning, in the clear or sealed."""
+
+    def __init__(self) -> None:
+        self._others: set[int] = set()
+
+    def text(self, event: _Event) -> str | None:
+        """More of the answer; an empty text where it only thinks."""
+        if event.content_block is not None and event.content_block.type != "text":
+            self._others.add(event.index)
+        if event.delta is None or event.delta.stop_reason is not None:
+            return None
+        is_text = event.index not in self._others and event.delta.type == "text_delta"
+        return event.delta.text if is_text and isinstance(event.delta.text, str) else ""
 
 
-def _end(event: _Event, left: int) -> EndReason | None:
+def _end(event: _Event, left: int, *, has_words: bool) -> EndReason | None:
     said = event.delta.stop_reason if event.delta else None
     if said is not None:
         if said not in _ENDS:
             raise Trouble("invalid_answer", "it wants something that it was not offered")
         return _ENDS[said]
+    if event.type == "message_stop" and has_words:  # that it is whole, and not why
+        return "stop"
     return "length" if left < 0 else None

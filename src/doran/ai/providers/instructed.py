@@ -9,16 +9,21 @@ from dataclasses import replace
 
 import msgspec
 
-from doran.ai.providers import Completion, Piece, Text
+from doran.ai.providers import Completion, Piece, Retracted, Text
 
 _FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
 
 
 def told(asked: Completion) -> Completion:
     """The same question, with its schema among the instructions."""
+    return replace(insisted(asked), schema=None)
+
+
+def insisted(asked: Completion) -> Completion:
+    """The same question, with its schema also among the instructions."""
     schema = msgspec.json.encode(asked.schema).decode()
     rule = f"Answer with one JSON value that fits this JSON Schema, and with nothing before or after it:\n{schema}"
-    return replace(asked, system=f"{asked.system}\n\n{rule}".strip(), schema=None)
+    return replace(asked, system=f"{asked.system}\n\n{rule}".strip())
 
 
 async def bare(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
@@ -29,6 +34,8 @@ async def bare(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, Non
             if isinstance(piece, Text):
                 texts.append(piece.text)
                 yield Text("")
+            elif isinstance(piece, Retracted):
+                texts = []
             else:
                 if texts:
                     yield Text(value_in("".join(texts)))

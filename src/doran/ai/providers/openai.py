@@ -19,6 +19,7 @@ from doran.ai.providers import (
     Trouble,
     Usage,
     instructed,
+    thinking,
     vectors,
 )
 from doran.ai.providers.wire import (
@@ -34,7 +35,14 @@ from doran.ai.providers.wire import (
 )
 
 BATCH: Final = 64
-_ENDS: Final[Mapping[str, EndReason]] = {"length": "length", "content_filter": "refusal"}
+_ENDS: Final[Mapping[str, EndReason]] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "content_filter": "refusal",
+    "safety": "refusal",
+}
+_BROKEN: Final = frozenset({"error", "abort", "cancelled"})
 _NOT_TEXT: Final = frozenset({"tool_calls", "function_call"})
 _NOT_UNDERSTOOD: Final = frozenset({400, 422})
 
@@ -43,11 +51,20 @@ _NOTHING: Final = msgspec.Raw(b"null")
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
+class _Part(msgspec.Struct):
+    """Of a content in parts; those that are no text are reasoning."""
+
+    type: str = "text"
+    text: Any = None
+
+
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    thinking: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -64,6 +81,10 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     usage: msgspec.Raw = _NOTHING
     error: _Error | str | None = None
+
+
+_LAST: Final = _Chunk()
+"""The mark behind the last one."""
 
 
 class _Spent(msgspec.Struct):
@@ -88,6 +109,7 @@ class OpenAi:
         self.about = about
         self._line = line
         self._without: frozenset[str] = frozenset()
+        self._habit = thinking.Habit(about.thinks)
 
     async def complete(self, asked: Completion) -> AsyncGenerator[Piece, None]:
         """As `Provider.complete`. Empty texts say that it thinks."""
@@ -119,13 +141,16 @@ class OpenAi:
 
     def _answer(self, asked: Completion, without: frozenset[str]) -> AsyncGenerator[Piece, None]:
         if asked.schema is not None and "response_format" in without:
-            return instructed.bare(self._pieces(instructed.told(asked), without))
-        return self._pieces(asked, without)
+            return instructed.bare(self._said(instructed.told(asked), without))
+        return self._said(asked, without)
+
+    def _said(self, asked: Completion, without: frozenset[str]) -> AsyncGenerator[Piece, None]:
+        return thinking.hidden(self._pieces(asked, without), self._habit)
 
     async def _pieces(self, asked: Completion, without: frozenset[str]) -> AsyncGenerator[Piece, None]:
         async with self._line.stream("/chat/completions", _body(self.about.model, asked, without)) as answer:
-            chunks, left = _chunks(answer), asked.max_tokens * TOKEN_LETTERS
-            end, counts = None, _Counts()
+            chunks, most = _chunks(answer), asked.max_tokens * TOKEN_LETTERS
+            left, end, counts, is_whole = most, None, _Counts(), False
             async for chunk in chunks:
                 for choice in chunk.choices[:1]:
                     if (text := _text(choice.delta)) is not None:
@@ -133,8 +158,10 @@ class OpenAi:
                         yield Text(text)
                     end = _end(choice, left)
                 counts.note(chunk)
-                if end is not None:
+                is_whole = chunk is _LAST
+                if end is not None or is_whole:
                     break
+            end = end or ("stop" if is_whole and left < most else None)  # some say that it was all, and not why
             if end is None:
                 raise broke_off()
             if left >= 0:  # else it would talk on
@@ -196,8 +223,10 @@ def _to_leave_out(
 
 
 async def _chunks(answer: Answer) -> AsyncIterator[_Chunk]:
+    """Up to `_LAST`, if the server says so."""
     async for event in answer.events:
-        if event.data == b"[DONE]":
+        if event.data.strip() == b"[DONE]":
+            yield _LAST
             return
         chunk = decoded(event.data, _Chunk)
         if chunk.error is not None:
@@ -211,9 +240,12 @@ def _word(error: _Error | str) -> str:
 
 def _text(delta: _Delta) -> str | None:
     """More of the answer; an empty text where it only thinks."""
-    if delta.content:
+    if delta.content and isinstance(delta.content, str):
         return delta.content
-    return "" if delta.reasoning_content or delta.reasoning else None
+    if delta.content:
+        return "".join(part.text for part in delta.content if part.type == "text" and isinstance(part.text, str))
+    thinks = delta.reasoning_content or delta.reasoning or delta.reasoning_details or delta.thinking
+    return "" if thinks else None
 
 
 def _end(choice: _Choice, left: int) -> EndReason | None:
@@ -221,8 +253,10 @@ def _end(choice: _Choice, left: int) -> EndReason | None:
         return "refusal"
     if choice.finish_reason in _NOT_TEXT:
         raise Trouble("invalid_answer", "it calls tools that it does not have")
+    if choice.finish_reason in _BROKEN:
+        raise broke_off()
     if choice.finish_reason:
-        return _ENDS.get(choice.finish_reason, "stop")
+        return _ENDS.get(choice.finish_reason.lower(), "stop")
     return "length" if left < 0 else None
 
 

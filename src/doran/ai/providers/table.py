@@ -46,6 +46,7 @@ class _ProviderLine(msgspec.Struct, forbid_unknown_fields=True):
     price_in: _Money = 0
     price_out: _Money = 0
     embedding_price: _Money = 0
+    thinks: bool = False
 
 
 class _TranslatorLine(msgspec.Struct, forbid_unknown_fields=True):
@@ -186,6 +187,7 @@ def _entry(line: _ProviderLine, config: Config) -> Entry:
     about = About(
         line.name, host, line.model, line.embedding_model, outside, line.context_tokens,
         Price(_micros(line.price_in), _micros(line.price_out)), Price(_micros(line.embedding_price)),
+        line.thinks,
     )  # fmt: skip
     return Entry(about, line.wire, line.url.rstrip("/"), _key(line, config, whose), line.key_header)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -15,7 +17,7 @@ from doran.ai.jobs.work import Completed, Prompted, Subject, Work
 from doran.ai.models import Prompt
 from doran.ai.prompts import Filled, fencing
 from doran.ai.prompts.fencing import Block
-from doran.ai.providers import Completion, Trouble, Turn
+from doran.ai.providers import Completion, Trouble, Turn, instructed
 from doran.ai.shop import shop
 from doran.contracts.frames import MessageView
 from doran.kernel import clock
@@ -24,6 +26,8 @@ T = TypeVar("T")
 
 _SPARE: Final = 64
 """Tokens for what wires put around turns."""
+_MOST_OBJECTS: Final = 200
+_DECODER: Final = json.JSONDecoder(strict=False)  # models put line breaks into strings
 _KOREA: Final = timedelta(hours=9)
 
 
@@ -43,7 +47,8 @@ class Asking:
         """How many tokens of data the model reads, beside the instruction and its own answer."""
         first = shop().chain.first("complete", outside=True)
         window = first.context_tokens if first else 0
-        return window - self.work.kind.max_tokens - fencing.tokens(self.prompt.template) - _SPARE
+        fixed = fencing.tokens(self.prompt.template) + 2 * fencing.tokens(self.prompt.schema)
+        return window - self.work.kind.max_tokens - fixed - _SPARE
 
     def fenced(self, messages: list[MessageView]) -> Block:
         """The newest messages that there is room for. Raises `Trouble("too_long")` where not even one fits."""
@@ -66,16 +71,25 @@ class Asking:
     async def form(
         self, block: Block, about: Subject, kind: type[T], *, question: str = "", words: str = "", **values: str
     ) -> T:
-        """An answer of this type, whose field `words` is for the asker. Raises `Trouble("invalid_answer")`."""
-        filled = prompts.fill(self.prompt, fence=block.mark, **values)
-        answer = await self.turns(filled, [_data(block, filled, question)], about, words=words)
-        return _understood(answer, kind)
+        """An answer of this type, whose field `words` is for the asker. Raises `Trouble("invalid_answer")`.
 
-    async def turns(
-        self, filled: Filled, turns: list[Turn], about: Subject, *, words: str = "", clean: Clean = cleaning.plain
-    ) -> str:
+        A model that answered in another form is asked once more, with the form among the instructions; silently, for
+        something may have been shown already.
+        """
+        filled = prompts.fill(self.prompt, fence=block.mark, **values)
+        asked = self._completion(filled, [_data(block, filled, question)])
+        answer = _whole(await self.work.complete(Prompted(asked, self.prompt, words), about=about))
+        if (found := _understood(answer, kind)) is not None:
+            return found
+        again = Prompted(instructed.insisted(asked), self.prompt, is_silent=True)
+        answer = _whole(await self.work.complete(again, about=about))
+        if (found := _understood(answer, kind)) is None:
+            raise Trouble("invalid_answer", "not of the form that was asked for")
+        return found
+
+    async def turns(self, filled: Filled, turns: list[Turn], about: Subject, *, clean: Clean = cleaning.plain) -> str:
         """Raises `Trouble("cut_off")` for an answer without its end, and whatever the gate raises."""
-        prompted = Prompted(self._completion(filled, turns), self.prompt, words, clean)
+        prompted = Prompted(self._completion(filled, turns), self.prompt, clean=clean)
         return _whole(await self.work.complete(prompted, about=about))
 
     def _completion(self, filled: Filled, turns: list[Turn]) -> Completion:
@@ -100,10 +114,25 @@ def _whole(done: Completed) -> str:
     return done.text
 
 
-def _understood(answer: str, kind: type[T]) -> T:
-    """JSON, alone or in the code block that models like to put around it."""
-    start, end = answer.find("{"), answer.rfind("}")
-    try:
-        return msgspec.json.decode(answer[start : end + 1], type=kind)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise Trouble("invalid_answer", "not of the form that was asked for") from None
+def _understood(answer: str, kind: type[T]) -> T | None:
+    """The last JSON of this type in an answer: alone, in a code block, or behind whatever a model says before it."""
+    found = None
+    for value in _values(answer):
+        with suppress(msgspec.ValidationError):
+            found = msgspec.convert(value, kind, strict=False)
+    return found
+
+
+def _values(answer: str) -> Iterator[Any]:
+    """Every JSON object that stands in a text, but none that stands in another."""
+    at = answer.find("{")
+    for _ in range(_MOST_OBJECTS):
+        if at < 0:
+            return
+        try:
+            value, end = _DECODER.raw_decode(answer, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = answer.find("{", end)

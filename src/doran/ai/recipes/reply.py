@@ -11,7 +11,7 @@ from doran.ai import cleaning, prompts, reading
 from doran.ai.growing import Clean
 from doran.ai.jobs.work import Work
 from doran.ai.prompts import fencing
-from doran.ai.providers import Role, Trouble, Turn
+from doran.ai.providers import Role, Trouble, Turn, thinking
 from doran.ai.recipes import subjects
 from doran.ai.recipes.asking import Asking, today
 from doran.ai.shop import shop
@@ -82,10 +82,13 @@ def _from_a_question(said: list[MessageView]) -> list[MessageView]:
 
 def _turns(said: Sequence[MessageView]) -> list[Turn]:
     """Several messages in a row are one turn."""
-    return [
-        Turn(role, "\n".join(cleaning.visible(one.content) for one in messages))
-        for role, messages in groupby(said, key=_role)
-    ]
+    return [Turn(role, "\n".join(_heard(one) for one in messages)) for role, messages in groupby(said, key=_role)]
+
+
+def _heard(message: MessageView) -> str:
+    """What somebody said; of the assistant's own, nothing that it only thought."""
+    words = thinking.without(message.content) if _is_own(message) else message.content
+    return cleaning.visible(words)
 
 
 def _role(message: MessageView) -> Role:
