@@ -75,6 +75,17 @@ async def test_a_profile_that_comes_after_the_erasure_is_shown_to_nobody(
     assert await his.hears_nothing_before_pong() == []
 
 
+async def test_who_talks_with_an_erased_person_is_shown_so_at_once(
+    play: Play, minji: Person, junho: Person, sora: Person, talk: str
+) -> None:
+    """Also where nothing could be sent any more, so that nothing of the conversation changes."""
+    await play.blocks(junho, minji)
+    his, hers = await junho.opens(), await sora.opens()
+    await play.happens(events.UserErased(minji.id, clock.rfc3339(clock.now())))
+    assert await his.hears("user_updated") == {"type": "user_updated", "user_id": minji.id, "profile": None}
+    assert await hers.hears_nothing_before_pong() == []
+
+
 async def test_many_acquaintances_are_told_some_at_a_time(
     play: Play, minji: Person, junho: Person, sora: Person, talk: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import unicodedata
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import connections
 
 from doran.contracts.errors import Problem
 from doran.core import users
-from doran.core.models import AuthToken, Block, Outbox, Profile, User
+from doran.core.models import AuthToken, Block, Outbox, Profile, RestingHandle, User
 from doran.kernel import clock
 from tests.core.conftest import Settings
 from tests.core.people import Person, refuses, said, told
@@ -370,7 +371,7 @@ def test_minji_asks_to_be_forgotten_and_is(minji: Person, junho: Person) -> None
     refuses(minji.get("users/me/"), 401, "not_authenticated")
     refuses(minji.refreshes(), 401, "invalid_refresh_token")
     refuses(minji.tries_to_log_in(minji.password), 401, "invalid_credentials")
-    refuses(junho.get(f"users/{minji.id}/"), 404, "not_found")
+    refuses(junho.get(f"users/{minji.id}/"), 404, "user_erased")
     assert junho.get("users/?username=민지").json()["results"] == []
     assert junho.get("blocks/").json()["results"] == []
     assert _everything_kept().count("민지") == 0
@@ -380,17 +381,88 @@ def test_minji_asks_to_be_forgotten_and_is(minji: Person, junho: Person) -> None
 
 def _everything_kept() -> str:
     return repr(
-        [list(model.objects.values()) for model in (User, Profile, AuthToken, Block)]
+        [list(model.objects.values()) for model in (User, Profile, AuthToken, Block, RestingHandle)]
         + [list(Outbox.objects.exclude(data__contains="준호").values())]
     )
 
 
-def test_the_name_is_free_again_but_it_is_another_person(minji: Person) -> None:
+STRANGER = "완전히 다른 비밀번호 하나"
+
+
+def tries_to_be(name: str) -> Any:
+    """A stranger signs up under this name."""
+    return Person(name, STRANGER).post("users/", {"username": name, "password": STRANGER})
+
+
+@pytest.mark.parametrize("variant", ["Minji", "MINJI", "minji", "ｍｉｎｊｉ", "ＭinJi"])
+def test_a_stranger_does_not_get_the_name_of_who_was_erased(variant: str, core: None) -> None:
+    Person("Minji", "봄비가 내리는 밤").joins()
+    users.erase("minji")
+    refuses(tries_to_be(variant), 409, "username_taken")
+    assert (User.objects.count(), told().count("user.created")) == (1, 1)
+    assert tries_to_be("minji2").status_code == 201
+
+
+@pytest.mark.parametrize("name", ["민지", "\u1106\u1175\u11ab\u110c\u1175"])
+def test_the_name_rests_also_for_who_types_it_in_parts(name: str, minji: Person) -> None:
+    minji.joins()
+    minji.delete("users/me/", {"password": minji.password})
+    refuses(tries_to_be(name), 409, "username_taken")
+
+
+def test_a_bot_does_not_get_it_either(minji: Person) -> None:
+    minji.joins()
+    users.erase("민지")
+    with pytest.raises(Problem) as no:
+        users.add_bot("00000000-0000-7000-8000-00000000b07a", "민지", display_name="민지")
+    assert (no.value.code, User.objects.count()) == ("username_taken", 1)
+
+
+def test_after_the_days_of_the_setting_the_name_is_free_but_it_is_another_person(
+    minji: Person, junho: Person, settings: Settings
+) -> None:
+    junho.joins()
     minji.joins()
     first = minji.id
-    minji.delete("users/me/", {"password": minji.password})
-    again = Person("민지", "완전히 다른 비밀번호 하나").joins()
+    users.erase("민지")
+    settings(handle_rest_days=30)
+    RestingHandle.objects.update(erased_at=clock.now() - timedelta(days=29))
+    refuses(tries_to_be("민지"), 409, "username_taken")
+    RestingHandle.objects.update(erased_at=clock.now() - timedelta(days=31))
+    again = Person("민지", STRANGER).joins()
     assert again.id != first
+    refuses(junho.get(f"users/{first}/"), 404, "user_erased")
+    assert junho.get(f"users/{again.id}/").json()["username"] == "민지"
+    users.erase("민지")
+    refuses(tries_to_be("민지"), 409, "username_taken")
+
+
+def test_a_name_need_not_rest(minji: Person, settings: Settings) -> None:
+    minji.joins()
+    users.erase("민지")
+    settings(handle_rest_days=0)
+    assert tries_to_be("민지").status_code == 201
+
+
+def test_an_operator_ends_the_rest_of_a_name(minji: Person) -> None:
+    minji.joins()
+    for taken in ("민지", "nobody"):
+        with pytest.raises(Problem) as no:
+            users.release(taken)
+        assert no.value.code == "not_found"
+    users.erase("민지")
+    users.release("민지")
+    assert tries_to_be("민지").status_code == 201
+
+
+def test_a_sign_up_that_began_before_the_erasure_does_not_get_the_name(
+    minji: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found the name free of rest, and waits for its password to be hashed while 민지 is erased."""
+    minji.joins()
+    monkeypatch.setattr(users, "_check_free", lambda handle: users.erase("민지"))
+    refuses(tries_to_be("민지"), 409, "username_taken")
+    assert User.objects.count() == 1
 
 
 @pytest.mark.parametrize("password", ["wrong password", "", "봄비가 내리는 밤 "])

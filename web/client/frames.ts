@@ -108,7 +108,7 @@ export interface User {
   readonly username: string;
   readonly profile: Profile;
   /** A `bot` answers by itself: the assistant. Left out by servers that know only people. */
-  readonly kind?: "human" | "bot";
+  readonly kind?: "human" | "bot" | "erased";
   /** Only oneself sees it. */
   readonly created_at?: string;
 }
@@ -418,11 +418,11 @@ export interface Refusal extends Ref {
   readonly client_message_id?: string | null;
 }
 
-/** A person of one's conversations, or oneself, has another name, picture or status. */
+/** A person of one's conversations, or oneself, has another name, picture or status; null: the account was deleted. */
 export interface UserUpdated {
   readonly type: "user_updated";
   readonly user_id: string;
-  readonly profile: PublicProfile;
+  readonly profile: PublicProfile | null;
 }
 
 export type ServerFrame =

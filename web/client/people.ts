@@ -33,8 +33,9 @@ export class People {
   }
 
   /** The server says how somebody shows themselves from now on. */
-  hear(id: string, profile: PublicProfile): void {
+  hear(id: string, profile: PublicProfile | null): void {
     if (this.#asked.has(id)) this.#overtaken.add(id);
+    if (!profile) return this.learn(erased(id));
     const user = this.#known.get(id);
     if (user) this.learn({ ...user, profile: { ...user.profile, ...profile } });
     else if (this.#known.has(id)) this.#want(id);
@@ -94,7 +95,7 @@ export class People {
   /** Gone is an answer; anything else is tried again later by whoever still wants to know. */
   async #notLearned(id: string, error: unknown): Promise<void> {
     if (error instanceof DoranError && error.status === 404) {
-      this.#known.set(id, null);
+      this.#known.set(id, error.code === "user_erased" ? erased(id) : null);
       this.#onLearned(id);
       return;
     }
@@ -102,4 +103,9 @@ export class People {
     await new Promise((wake) => setTimeout(wake, wait));
     if (!(error instanceof DoranError && error.status === 401)) this.#wanted.add(id);
   }
+}
+
+/** Whose account was deleted: nothing is left of them but the id, which is never anybody else's. */
+function erased(id: string): User {
+  return { id, username: "", kind: "erased", profile: { display_name: "", avatar_url: null, status_message: "" } };
 }

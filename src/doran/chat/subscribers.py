@@ -30,9 +30,12 @@ def on_user_updated(event: events.UserUpdated) -> None:
     person = people.learn(event.user_id, display_name=event.display_name)
     if person.is_erased:
         return
-    profile = frames.PublicProfile(event.display_name, event.avatar_url, event.status_message)
-    frame = frames.UserUpdated(event.user_id, profile)
-    for some in people.acquainted(event.user_id):
+    _show(event.user_id, frames.PublicProfile(event.display_name, event.avatar_url, event.status_message))
+
+
+def _show(user_id: str, profile: frames.PublicProfile | None) -> None:
+    frame = frames.UserUpdated(user_id, profile)
+    for some in people.acquainted(user_id):
         transaction.on_commit(partial(shop().screens.show, some, frame), using=DATABASE)
 
 
@@ -42,10 +45,14 @@ def on_user_deactivated(event: events.UserDeactivated) -> None:
 
 
 def on_user_erased(event: events.UserErased) -> None:
-    """Their words in events that still wait go as well; the other person keeps what was said to them."""
+    """Their words in events that still wait go as well; the other person keeps what was said to them.
+
+    Whoever talks with them is shown at once that the account is gone, also where nothing could be sent any more.
+    """
     Outbox.forget(event)
     people.learn(event.user_id, is_active=False, is_erased=True, display_name="")
     _reconsider(event.user_id)
+    _show(event.user_id, None)
 
 
 def on_user_blocked(event: events.UserBlocked) -> None:

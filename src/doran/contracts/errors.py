@@ -69,6 +69,7 @@ _PROBLEMS = (
     ("invite_required", 403, "Signing up needs an invitation", "Send a valid invite_code."),
     ("origin_not_allowed", 403, "This web page may not connect", "The operator must allow its origin."),
     ("not_found", 404, "There is no such thing for you", "Check the id."),
+    ("user_erased", 404, "This account was deleted", "Whoever has the same name now is another person."),
     (
         "operator_api_off",
         404,

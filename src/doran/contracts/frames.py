@@ -434,10 +434,13 @@ class PresenceShown(ServerFrame, frozen=True, tag="presence", omit_defaults=True
 
 
 class UserUpdated(ServerFrame, frozen=True, tag="user_updated"):
-    """A person of one's conversations, or oneself, has changed how they show themselves. On `/ws/` only."""
+    """A person of one's conversations, or oneself, has changed how they show themselves. On `/ws/` only.
+
+    `profile` is null where the account was deleted.
+    """
 
     user_id: str
-    profile: PublicProfile
+    profile: PublicProfile | None
 
 
 class ConversationCreated(ServerFrame, frozen=True, tag="conversation_created"):

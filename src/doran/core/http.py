@@ -155,9 +155,9 @@ class Me(OwnApi):
 
 
 class OneUser(OwnApi):
-    @offers(scope="users.read")
+    @offers(scope="users.read", problems=("user_erased",))
     def get(self) -> UserView:
-        """A person as others see them."""
+        """A person as others see them. 404 `user_erased` for who was erased: the id is never anybody else's."""
         if self.service is None:
             self.me  # noqa: B018  an ended session sees nobody
         return views.public(users.get(self.kwargs["user_id"]))

@@ -33,6 +33,13 @@ class User(models.Model):
     erased_at = models.DateTimeField(null=True)
 
 
+class RestingHandle(models.Model):
+    """The handle of an erased person, which nobody may take for a while, as a keyed digest (`core/handles.py`)."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    erased_at = models.DateTimeField()
+
+
 class Profile(models.Model):
     """How a person shows themselves. `locale` and `time_zone` are for the person alone."""
 

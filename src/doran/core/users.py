@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from doran.contracts.errors import Problem
 from doran.contracts.events import UserCreated, UserDeactivated, UserErased
-from doran.core import logins, passwords, profiles, sessions, texts
+from doran.core import handles, logins, passwords, profiles, sessions, texts
 from doran.core.models import BOT, HUMAN, AuthToken, Block, Outbox, Profile, User
 from doran.core.rates import place, rates
 from doran.kernel import clock, config
@@ -46,11 +46,13 @@ def find(username: str, *, asker_id: str) -> User | None:
 
 
 def get(user_id: str) -> User:
-    """A person by id, also a deactivated one. Raises `Problem("not_found")`."""
+    """A person by id, also a deactivated one. Raises `Problem`: `not_found`, `user_erased`."""
     known = sessions.as_id(user_id)
-    user = _people().filter(id=known).first() if known else None
+    user = User.objects.select_related("profile").filter(id=known).first() if known else None
     if user is None:
         raise Problem("not_found")
+    if user.erased_at is not None:
+        raise Problem("user_erased")
     return user
 
 
@@ -92,6 +94,13 @@ def switch_bot(user_id: str, *, active: bool) -> None:
             _switch(user, active=active)
 
 
+def release(username: str) -> None:
+    """Let anybody take the user name of an erased person, for operators. Raises `Problem("not_found")`."""
+    if not handles.release(texts.handle(username)):
+        raise Problem("not_found", "No such user name is resting.")
+    log.info("handle released")
+
+
 def erase(username: str) -> None:
     """Forget a person for good, for operators. Raises `Problem`: `not_found`, `conflict` for a bot."""
     with transaction.atomic(using=DATABASE):
@@ -124,7 +133,7 @@ def _is_invited(code: str | None, codes: tuple[str, ...]) -> bool:
 
 
 def _check_free(handle: str) -> None:
-    if User.objects.filter(handle=handle).exists():
+    if User.objects.filter(handle=handle).exists() or handles.is_resting(handle):
         raise Problem("username_taken")
 
 
@@ -132,6 +141,8 @@ def _created(username: str, hashed: str, display_name: str, **more: str) -> User
     try:
         with transaction.atomic(using=DATABASE):
             user = _inserted(username, hashed, display_name, **more)
+            if handles.is_resting(user.handle):  # since the row is there, no erasure can free the handle unseen
+                raise Problem("username_taken")
             Outbox.add(_said(user))
     except IntegrityError:
         raise Problem("username_taken") from None
@@ -188,7 +199,8 @@ def _switch(user: User, *, active: bool) -> None:
 
 
 def _forget(user: User) -> None:
-    """Sessions end, everything personal goes, the id stays so that nobody else ever gets it."""
+    """Sessions end, everything personal goes. The id stays and the handle rests, so that nobody else gets them."""
+    handles.rest(user.handle)
     sessions.end_all(user, reason="erased")
     AuthToken.objects.filter(user=user).update(device_name="", address_tag="")
     Block.objects.filter(Q(user=user) | Q(blocked_user=user)).delete()

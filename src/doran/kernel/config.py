@@ -75,6 +75,11 @@ def _whole(low: int, high: int) -> Parse:
     return parse
 
 
+def _days_or_never(text: str) -> int | None:
+    """A number of days, or None for what never ends."""
+    return _whole(0, 36_500)(text) if text else None
+
+
 def _money(text: str) -> int:
     """Millionths of a currency."""
     value = round(float(text) * 1_000_000)
@@ -277,6 +282,12 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         ("signup", "open", "who may sign up: open, invite, closed", _one_of("open", "invite", "closed")),
         ("invite_codes", "", "codes that let somebody sign up when signup is invite", _words, True),
         ("session_days", "60", "days after which an unused session must log in again", _whole(1, 3650)),
+        (
+            "handle_rest_days",
+            "",
+            "days for which nobody may take the user name of an erased person; for ever if empty, 0: at once",
+            _days_or_never,
+        ),
         ("hash_threads", "2", "passwords that are hashed at the same time", _whole(1, 64)),
     ),
     "tokens": (

@@ -399,13 +399,13 @@ def _reference_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _users_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("deactivate", "reactivate", "erase"))
+    parser.add_argument("what", choices=("deactivate", "reactivate", "erase", "release"))
     parser.add_argument("username")
     _data(parser)
 
 
 def users(arguments: Arguments) -> None:
-    """Switch a person off or on, or forget them for good."""
+    """Switch a person off or on, forget them for good, or release an erased person's user name."""
     _at_rest(arguments, "core")
     from doran.server import operating
 
@@ -600,7 +600,7 @@ COMMANDS: Final = (
     Command(
         "service-secret", "make a secret with which a service proves itself to core", service_secret, _secret_arguments
     ),
-    Command("users", "deactivate, reactivate or erase somebody", users, _users_arguments),
+    Command("users", "deactivate, reactivate or erase somebody, or release their user name", users, _users_arguments),
     Command("operator", "say who may look after Doran at /admin/", operator, _operator_arguments),
     Command("keys", "list the signing keys, or let the next one take over", keys, _keys_arguments),
     Command("move", "move databases from the data folder to database servers", move, _move_arguments),

@@ -18,7 +18,7 @@ from doran.server import folder, wiring
 from doran.server.exits import EXITS, Refused
 from doran.server.telling import say, table
 
-DONE = {"deactivate": "deactivated", "reactivate": "reactivated", "erase": "erased"}
+DONE = {"deactivate": "deactivated", "reactivate": "reactivated", "erase": "erased", "release": "free to be taken"}
 
 
 @contextmanager
@@ -34,13 +34,14 @@ def as_refusal() -> Iterator[None]:
 
 
 def switch(what: str, username: str) -> None:
-    """Deactivate, reactivate or erase somebody. A running server hears of it by the event, within seconds."""
+    """Deactivate, reactivate or erase somebody, or release an erased person's user name. A running server hears of it by the event, within seconds."""
     from doran.core import users
 
     changes: dict[str, Callable[[str], Any]] = {
         "deactivate": users.deactivate,
         "reactivate": users.reactivate,
         "erase": users.erase,
+        "release": users.release,
     }
     with as_refusal():
         changes[what](username)

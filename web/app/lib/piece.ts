@@ -56,6 +56,7 @@ export class Piece extends LitElement {
 
   protected nameOf(user: User | null | undefined): string {
     if (user === undefined) return "…";
+    if (user?.kind === "erased") return this.words.erasedPerson;
     return levelled(user?.profile.display_name || user?.username || this.words.unknownPerson);
   }
 

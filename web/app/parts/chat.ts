@@ -96,6 +96,7 @@ export class DoranChat extends Piece {
   #foot(thread: Thread): TemplateResult {
     const { words } = this;
     const { ai } = this.client;
+    if (this.#isErased) return this.#closedTo(words.erasedForGood, false);
     if (this.blocked) return this.#closedTo(words.youBlocked, true);
     if (!thread.isActive) return this.#closedTo(words.unreachable, false);
     if (this.#isBot && ai.known && ai.assistant?.user_id !== thread.peerId) return this.#closedTo(words.ai.away, false);
@@ -175,6 +176,11 @@ export class DoranChat extends Piece {
 
   get #thread(): Thread | undefined {
     return this.client.conversation(this.conversationId);
+  }
+
+  get #isErased(): boolean {
+    const id = this.#thread?.peerId;
+    return id !== undefined && this.client.people.get(id)?.kind === "erased";
   }
 
   get #isBot(): boolean {
@@ -275,7 +281,7 @@ export class DoranChat extends Piece {
       { label: muted ? words.unmute : words.mute, icon: muted ? icons.bell : icons.mute, act: () => this.#change({ muted_until: muted ? null : FOREVER }) },
       { label: me.archived ? words.unarchive : words.archive, icon: icons.archive, act: () => this.#change({ archived: !me.archived }) },
       { label: words.clearHistory, icon: icons.clear, act: () => this.#clear(lastSeq) },
-      this.blocked ? { label: words.unblock, icon: icons.block, act: () => this.#unblock() } : { label: words.block, icon: icons.block, danger: true, act: () => this.#block() },
+      ...(this.#isErased ? [] : [this.blocked ? { label: words.unblock, icon: icons.block, act: () => this.#unblock() } : { label: words.block, icon: icons.block, danger: true, act: () => this.#block() }]),
     ];
   }
 

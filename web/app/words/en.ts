@@ -63,6 +63,8 @@ export const en: Words = {
   lastSeen: (when) => `Last seen ${when}`,
   typingShort: "typing…",
   unknownPerson: "Unknown",
+  erasedPerson: "Deleted account",
+  erasedForGood: "This account was deleted. Anyone with the same name is another person.",
   loading: "Loading",
   older: "Loading earlier messages",
   loadFailed: "Could not load.",

@@ -63,6 +63,8 @@ export const ko = {
   lastSeen: (when: string) => `${when} 접속`,
   typingShort: "입력 중…",
   unknownPerson: "알 수 없음",
+  erasedPerson: "삭제된 계정",
+  erasedForGood: "삭제된 계정이에요. 같은 이름을 쓰는 사람이 있어도 다른 사람이에요.",
   loading: "불러오는 중",
   older: "이전 메시지를 불러오는 중이에요",
   loadFailed: "불러오지 못했어요.",

@@ -68,6 +68,31 @@ test("an answer that was on its way when the name changed does not bring the old
   expect(client.people.get(JUNHO)?.profile.display_name).toBe("이준호");
 });
 
+test("whose account was deleted is nobody with a name any more", async () => {
+  const client = minji(server);
+  const socket = await online(server, client, [line([message(1)])]);
+  client.people.get(JUNHO);
+  await answer();
+  const heard = vi.fn();
+  client.on("person", heard);
+  socket.hear({ type: "user_updated", user_id: JUNHO, profile: null });
+  expect(client.people.get(JUNHO)).toMatchObject({ kind: "erased", username: "", profile: { display_name: "" } });
+  expect(heard).toHaveBeenCalledWith({ userId: JUNHO });
+});
+
+test("who was erased while nobody was there to hear is told from who is not known", async () => {
+  const client = minji(server);
+  await online(server, client, [line([message(1)])]);
+  const gone = (code: string) => () => ({ status: 404, body: { type: "", title: "", status: 404, code } });
+  server.routes.set(`GET /api/core/users/${JUNHO}/`, gone("user_erased"));
+  server.routes.set("GET /api/core/users/foreign/", gone("not_found"));
+  client.people.get(JUNHO);
+  client.people.get("foreign");
+  await pass();
+  expect(client.people.get(JUNHO)?.kind).toBe("erased");
+  expect(client.people.get("foreign")).toBeNull();
+});
+
 test("whoever was never asked for is not asked for now", async () => {
   const client = minji(server);
   const socket = await online(server, client, [line([message(1)])]);
