@@ -25,6 +25,7 @@ export class DoranDisclosures extends Piece {
 
   protected override attend(): void {
     this.follow("person", () => this.requestUpdate());
+    this.follow("synced", () => this.rows || void this.#read());
     void this.#read();
   }
 

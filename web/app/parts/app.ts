@@ -8,6 +8,7 @@ import { hiding } from "../lib/hiding.ts";
 import { icons } from "../lib/icons.ts";
 import { calling } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
+import { forgetVisits, type Spot, visit } from "../lib/visited.ts";
 import { common } from "../styles/common.ts";
 import "./chat.ts";
 import "./connection.ts";
@@ -43,6 +44,8 @@ export class DoranApp extends Piece {
   declare toast: string;
   /** How many passing words there were: said twice, the same words are another element, and heard twice. */
   #said = 0;
+  #resume: Spot | null = null;
+  readonly #phone = matchMedia("(max-width: 759px)");
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
   /** One has been where one asks one's history: what was found there stays while one looks at it. */
   #asked = false;
@@ -61,6 +64,10 @@ export class DoranApp extends Piece {
     this.until(hiding.onChange(() => this.requestUpdate()));
     this.listen("keydown", (event) => this.#key(event));
     this.listen("hashchange", () => this.#moved());
+    const turned = () => this.requestUpdate();
+    this.#phone.addEventListener("change", turned);
+    this.until(() => this.#phone.removeEventListener("change", turned));
+    visit(null);
     this.addEventListener("notify", (event) => this.say((event as CustomEvent<string>).detail));
     const minute = setInterval(() => this.#showTitle(), 60_000);
     this.until(() => clearInterval(minute));
@@ -100,11 +107,11 @@ export class DoranApp extends Piece {
       <button class="skip" @click=${this.#skip}>${this.words.skipToChat}</button>
       <doran-connection></doran-connection>
       <div class="panes" data-pane=${place.pane}>
-        <doran-list class="side" .current=${place.pane === "chat" ? place.id : ""}></doran-list>
+        <doran-list class="side" role=${this.#phone.matches && place.pane === "list" ? "main" : "complementary"} aria-label=${this.words.conversations} .current=${place.pane === "chat" ? place.id : ""}></doran-list>
         <main tabindex="-1">
           ${place.pane === "chat" ? html`<h1 class="unseen">${this.words.name}</h1>` : nothing}
           ${this.#asked ? html`<doran-history ?hidden=${place.pane !== "ask"}></doran-history>` : nothing}
-          ${place.pane === "ask" ? nothing : place.pane === "chat" ? html`<doran-chat .conversationId=${place.id} .at=${place.at}></doran-chat>` : place.pane === "me" ? html`<doran-me></doran-me>` : this.#choose()}
+          ${place.pane === "ask" ? nothing : place.pane === "chat" ? html`<doran-chat .conversationId=${place.id} .at=${place.at} .resume=${this.#resume}></doran-chat>` : place.pane === "me" ? html`<doran-me></doran-me>` : this.#choose()}
         </main>
       </div>
     `;
@@ -120,12 +127,13 @@ export class DoranApp extends Piece {
   }
 
   #sessionChanged(userId: string | null, reason: string): void {
+    forgetVisits();
     this.session = userId ? "in" : "out";
     this.reason = reason;
     if (!userId) {
       this.#asked = false;
       forgetTranslations();
-      history.replaceState(null, "", "#/");
+      history.replaceState(history.state, "", "#/");
       this.place = { pane: "list" };
     }
     this.#showTitle();
@@ -134,6 +142,7 @@ export class DoranApp extends Piece {
   /** Go there with the focus, too: where one writes, or to the place left in the list. */
   #moved(): void {
     const before = this.place;
+    this.#resume = visit(this.renderRoot.querySelector("doran-chat")?.visited ?? null);
     this.place = placeOf(location.hash);
     void this.updateComplete.then(() => {
       if (this.place.pane === "chat" && this.place.at) return;

@@ -11,6 +11,7 @@ import { icons } from "../lib/icons.ts";
 import { FOREVER, isMuted } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
 import { visible } from "../lib/rows.ts";
+import type { Spot } from "../lib/visited.ts";
 import { aid } from "../styles/aid.ts";
 import { common } from "../styles/common.ts";
 import { ago, problemText } from "../words/index.ts";
@@ -25,11 +26,13 @@ import "./timeline.ts";
 const RECENT = 50;
 
 export class DoranChat extends Piece {
-  static override properties = { conversationId: {}, at: { type: Number }, blocked: { state: true } };
+  static override properties = { conversationId: {}, at: { type: Number }, resume: { attribute: false }, blocked: { state: true } };
 
   declare conversationId: string;
   /** The seq of a message one came to see; 0 where it is none. */
   declare at: number;
+  /** Where one was in it, if one came back. */
+  declare resume: Spot | null;
   declare blocked: boolean;
   /** Messages that are answered or changed and lie further back than what is held. */
   readonly #fetched = new Map<string, Message | null>();
@@ -38,6 +41,7 @@ export class DoranChat extends Piece {
     super();
     this.conversationId = "";
     this.at = 0;
+    this.resume = null;
     this.blocked = false;
   }
 
@@ -70,11 +74,16 @@ export class DoranChat extends Piece {
         <doran-consent .conversationId=${thread.id} .name=${this.#name} .alone=${this.#isBot}></doran-consent>
         ${keyed(thread.id, html`<doran-summary .thread=${thread} @jump=${(event: CustomEvent<number>) => this.#timeline?.show(event.detail)}></doran-summary>`)}
       </div>
-      ${keyed(thread.id, html`<doran-timeline .thread=${thread} .name=${this.#name} .bot=${this.#isBot} @reply=${this.#reply} @edit=${this.#edit} @write=${() => this.enter()} @summarize=${(event: CustomEvent<number>) => this.#summary?.ask(event.detail)}></doran-timeline>`)}
+      ${keyed(thread.id, html`<doran-timeline .thread=${thread} .name=${this.#name} .bot=${this.#isBot} .resume=${this.resume} @reply=${this.#reply} @edit=${this.#edit} @write=${() => this.enter()} @summarize=${(event: CustomEvent<number>) => this.#summary?.ask(event.detail)}></doran-timeline>`)}
       ${this.#foot(thread)}
       <doran-menu></doran-menu>
       <doran-ask></doran-ask>
     `;
+  }
+
+  /** Where one is in it, to come back to. */
+  get visited(): Spot | null {
+    return this.#timeline?.visited ?? null;
   }
 
   /** Put the hands where one writes. */
@@ -89,7 +98,7 @@ export class DoranChat extends Piece {
   /** Once there, the address is the conversation's again: the same way can be gone twice. */
   #goTo(seq: number): void {
     this.at = 0;
-    history.replaceState(null, "", `#/c/${encodeURIComponent(this.conversationId)}`);
+    history.replaceState(history.state, "", `#/c/${encodeURIComponent(this.conversationId)}`);
     void this.#timeline?.updateComplete.then(() => this.#timeline?.show(seq));
   }
 

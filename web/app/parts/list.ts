@@ -7,6 +7,7 @@ import { icons } from "../lib/icons.ts";
 import { hiding } from "../lib/hiding.ts";
 import { FOREVER, isMuted, isQuiet, isWaiting } from "../lib/mute.ts";
 import { Piece } from "../lib/piece.ts";
+import { isByFinger, LongPress } from "../lib/press.ts";
 import { lastVisible } from "../lib/rows.ts";
 import { snippet } from "../lib/text.ts";
 import { aid } from "../styles/aid.ts";
@@ -14,24 +15,27 @@ import { common } from "../styles/common.ts";
 import { brief, problemText } from "../words/index.ts";
 import "./avatar.ts";
 import "./find.ts";
-import { type Choice, under } from "./menu.ts";
+import { type Beside, type Choice, type Spot, under } from "./menu.ts";
 
 const FILTER_FROM = 6;
 
 export class DoranList extends Piece {
-  static override properties = { current: {}, wanted: { state: true }, archivedShown: { state: true }, synced: { state: true } };
+  static override properties = { current: {}, wanted: { state: true }, archivedShown: { state: true }, synced: { state: true }, held: { state: true } };
 
   declare current: string;
   declare wanted: string;
   declare archivedShown: boolean;
   declare synced: boolean;
+  /** The conversation whose menu is open. */
+  declare held: string;
+  readonly #press = new LongPress();
   /** Conversations in which the assistant is at it. */
   readonly #answering = new Set<string>();
 
   constructor() {
     super();
     this.current = "";
-    this.wanted = "";
+    this.wanted = this.held = "";
     this.archivedShown = false;
     this.synced = false;
   }
@@ -57,19 +61,19 @@ export class DoranList extends Piece {
     const kept = shown.filter((thread) => !thread.me.archived);
     const archived = shown.filter((thread) => thread.me.archived);
     return html`
-      <header>
+      <div class="head">
         <h1>${words.conversations}</h1>
         ${this.#asksHistory ? html`<a class="round" href="#/ask" aria-label=${words.ai.history} title=${words.ai.history}>${icons.spark}</a>` : nothing}
         <button class="round" aria-label=${words.findPerson} title=${words.findPerson} @click=${this.#find}>${icons.person}</button>
         <a class="round mine" href="#/me" aria-label=${words.settings} title=${words.settings}><doran-avatar .userId=${me} .name=${this.nameOf(this.client.people.get(me))}></doran-avatar></a>
-      </header>
-      ${all.length >= FILTER_FROM ? html`<div class="filter">${icons.find}<input type="search" aria-label=${words.filter} placeholder=${words.filter} .value=${this.wanted} @input=${this.#filter} /></div>` : nothing}
+      </div>
+      ${all.length >= FILTER_FROM ? html`<div class="filter" role="search">${icons.find}<input type="search" aria-label=${words.filter} placeholder=${words.filter} .value=${this.wanted} @input=${this.#filter} /></div>` : nothing}
       <nav aria-label=${words.conversations} @keydown=${this.#key}>
         ${this.#assistant(all)}
         ${kept.length ? this.#list(kept) : archived.length ? nothing : this.#empty(all.length > 0)}
         ${archived.length ? this.#archive(archived) : nothing}
       </nav>
-      <doran-menu></doran-menu>
+      <doran-menu @closed=${() => (this.held = "")}></doran-menu>
       <doran-find></doran-find>
     `;
   }
@@ -126,7 +130,7 @@ export class DoranList extends Piece {
     const name = this.#name(thread);
     const chosen = thread.id === this.current;
     return html`
-      <li class=${chosen ? "chosen" : ""} @contextmenu=${(event: MouseEvent) => this.#menu(event, thread)}>
+      <li class="${chosen ? "chosen" : ""} ${thread.id === this.held ? "held" : ""}" @contextmenu=${(event: MouseEvent) => this.#menuAt(event, thread)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, thread)} @pointerup=${this.#press.end} @pointermove=${this.#press.move} @pointercancel=${this.#press.end} @click=${this.#press.click}>
         <a href="#/c/${encodeURIComponent(thread.id)}" aria-current=${chosen ? "page" : "false"}>
           <doran-avatar .userId=${thread.peerId} .name=${name} .present=${this.client.presence(thread.id)?.online ?? false}></doran-avatar>
           <span class="who">
@@ -139,7 +143,7 @@ export class DoranList extends Piece {
           <span class="last">${this.#last(thread)}</span>
           ${this.#badge(thread)}
         </a>
-        <button class="round more" aria-label=${words.actionsFor(name)} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menu(event, thread)}>${icons.more}</button>
+        <button class="round more" aria-label=${words.actionsFor(name)} aria-haspopup="menu" @click=${(event: MouseEvent) => this.#menuUnder(event, thread)}>${icons.more}</button>
       </li>
     `;
   }
@@ -201,13 +205,28 @@ export class DoranList extends Piece {
     this.renderRoot.querySelector("doran-find")!.open(event.currentTarget as HTMLElement);
   }
 
-  #menu(event: MouseEvent, thread: Thread): void {
+  #menuUnder(event: MouseEvent, thread: Thread): void {
+    const button = event.currentTarget as HTMLElement;
+    this.#menu(thread, isByFinger(event) ? { beside: button.closest("li")! } : under(button), button);
+  }
+
+  #menuAt(event: MouseEvent, thread: Thread): void {
     event.preventDefault();
-    const target = event.currentTarget as HTMLElement;
-    const button = target.closest("button");
-    const spot = button ? under(button) : { x: event.clientX, y: event.clientY };
-    const back = button ?? target.querySelector("a");
-    void this.renderRoot.querySelector("doran-menu")!.open(this.words.actionsFor(this.#name(thread)), this.#choices(thread), spot, back);
+    const row = event.currentTarget as HTMLElement;
+    this.#menu(thread, isByFinger(event) ? { beside: row } : { x: event.clientX, y: event.clientY }, row.querySelector("a"));
+  }
+
+  #pressed(event: PointerEvent, thread: Thread): void {
+    const row = event.currentTarget as HTMLElement;
+    this.#press.begin(event, () => this.#menu(thread, { beside: row }, row.querySelector("a")));
+  }
+
+  #menu(thread: Thread, spot: Spot | Beside, from: HTMLElement | null): void {
+    this.#press.end();
+    const menu = this.renderRoot.querySelector("doran-menu")!;
+    if (menu.opened) return;
+    this.held = thread.id;
+    void menu.open(this.words.actionsFor(this.#name(thread)), this.#choices(thread), spot, from);
   }
 
   #choices(thread: Thread): Choice[] {
@@ -266,14 +285,14 @@ export class DoranList extends Piece {
         flex-direction: column;
         min-height: 0;
       }
-      header {
+      .head {
         display: flex;
         align-items: center;
         gap: 0.125rem;
         padding: 1rem 0.75rem 0.6rem 1.25rem;
         padding-block-start: calc(1rem + env(safe-area-inset-top));
       }
-      header h1 {
+      .head h1 {
         flex: 1;
         font-size: 1.375rem;
       }
@@ -444,26 +463,57 @@ export class DoranList extends Piece {
       .more {
         position: absolute;
         inset-inline-end: 0.5rem;
-        inset-block-start: 50%;
-        width: 2.25rem;
-        height: 2.25rem;
-        translate: 0 -50%;
+        inset-block-start: 0.25rem;
+        width: 2rem;
+        height: 2rem;
         background: var(--raised);
         box-shadow: var(--shadow-bubble);
         opacity: 0;
         pointer-events: none;
       }
+      /* In place of the time, above the badge. */
       .more:focus-visible {
         opacity: 1;
+      }
+      li:has(.more:focus-visible) time {
+        visibility: hidden;
       }
       @media (hover: hover) {
         li:hover .more {
           opacity: 1;
           pointer-events: auto;
         }
-        li:hover:has(.more) time {
+        li:hover time {
           visibility: hidden;
         }
+      }
+      @media (hover: none), (pointer: coarse) {
+        li {
+          display: grid;
+          grid-template-columns: minmax(0, 1fr) auto;
+          align-items: center;
+          user-select: none;
+          -webkit-user-select: none;
+          -webkit-touch-callout: none;
+        }
+        li a {
+          padding-inline-end: 0.25rem;
+        }
+        .more {
+          position: static;
+          width: 2.25rem;
+          height: 2.75rem;
+          margin-inline-end: 0.15rem;
+          background: none;
+          box-shadow: none;
+          color: var(--ink-faint);
+          opacity: 1;
+          pointer-events: auto;
+        }
+      }
+      li.held {
+        outline: 2px solid var(--accent);
+        outline-offset: -2px;
       }
       .archive {
         display: flex;

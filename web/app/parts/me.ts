@@ -9,28 +9,36 @@ import { Piece } from "../lib/piece.ts";
 import { choose, type Theme, theme } from "../lib/prefs.ts";
 import { common } from "../styles/common.ts";
 import { sheet } from "../styles/sheet.ts";
-import { dayAndClock, LANGUAGES, language, problemText, type Language } from "../words/index.ts";
+import { LANGUAGES, language, problemText, shortly, type Language } from "../words/index.ts";
 import "./ask.ts";
 import "./avatar.ts";
 
+/** Where no reconnect says that the server is back: the socket may have stood all the time. */
+const AGAIN_MS = 4_000;
+
 export class DoranMe extends Piece {
-  static override properties = { me: { state: true }, sessions: { state: true }, blocks: { state: true }, busy: { state: true } };
+  static override properties = { me: { state: true }, failed: { state: true }, sessions: { state: true }, blocks: { state: true }, busy: { state: true } };
 
   declare me: User | null;
   declare sessions: readonly SessionInfo[];
   declare blocks: readonly BlockInfo[] | null;
   declare busy: boolean;
+  /** It could not be read; as soon as the server is back it is read again. */
+  declare failed: boolean;
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     super();
     this.me = this.blocks = null;
     this.sessions = [];
-    this.busy = false;
+    this.busy = this.failed = false;
   }
 
   protected override attend(): void {
     this.follow("person", ({ userId }) => this.#hear(userId));
     this.follow("offer", () => this.requestUpdate());
+    this.follow("synced", () => void this.#read());
+    this.until(() => clearTimeout(this.#again));
     void this.#read();
   }
 
@@ -39,13 +47,19 @@ export class DoranMe extends Piece {
     return html`
       <div class="page">
         <header><a class="round" href="#/" aria-label=${words.back}>${icons.back}</a><h1>${words.settings}</h1></header>
-        ${me ? this.#profile(me) : html`<p class="hint" role="status">${words.loading}</p>`}
-        ${this.#looks()} ${this.#devices()} ${this.#blocked()}
+        ${me ? this.#profile(me) : this.#notYet()}
+        ${this.#looks()} ${me ? this.#devices() : nothing} ${this.#blocked()}
         ${this.client.ai.isThere ? html`<doran-disclosures ?quiet=${this.client.ai.offer.kinds.length === 0}></doran-disclosures>` : nothing}
         <button class="button danger out" @click=${this.#logOut}>${words.logOut}</button>
       </div>
       <doran-ask></doran-ask>
     `;
+  }
+
+  #notYet(): TemplateResult {
+    const { words } = this;
+    if (!this.failed) return html`<p class="hint" role="status">${words.loading}</p>`;
+    return html`<p class="wrong" role="alert">${words.loadFailed} <button class="link" @click=${this.#read}>${words.again}</button></p>`;
   }
 
   #profile(me: User): TemplateResult {
@@ -92,7 +106,7 @@ export class DoranMe extends Piece {
   #device(session: SessionInfo): TemplateResult {
     const { words } = this;
     const current = session.id === this.client.sessionId;
-    const when = session.last_used_at ? words.lastUsed(dayAndClock(new Date(session.last_used_at))) : words.loggedInAt(dayAndClock(new Date(session.created_at)));
+    const when = session.last_used_at ? words.lastUsed(shortly(new Date(session.last_used_at))) : words.loggedInAt(shortly(new Date(session.created_at)));
     return html`
       <li>
         <span class="sign">${icons.device}</span>
@@ -129,12 +143,17 @@ export class DoranMe extends Piece {
 
   async #read(): Promise<void> {
     const { rest } = this.client;
-    await this.#trying(async () => {
+    clearTimeout(this.#again);
+    try {
       const [me, sessions, blocks] = await Promise.all([rest.me(), rest.sessions(), rest.blocks()]);
       this.me = me;
       this.sessions = [...sessions].sort((a) => (a.id === this.client.sessionId ? -1 : 1));
       this.blocks = blocks;
-    });
+      this.failed = false;
+    } catch {
+      this.failed = true;
+      if (this.isConnected) this.#again = setTimeout(() => void this.#read(), AGAIN_MS);
+    }
   }
 
   async #save(event: SubmitEvent): Promise<void> {

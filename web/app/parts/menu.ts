@@ -16,6 +16,11 @@ export interface Spot {
   readonly y: number;
 }
 
+/** Above or below this, so that it stays in sight. */
+export interface Beside {
+  readonly beside: Element;
+}
+
 export class DoranMenu extends Piece {
   static override properties = { choices: { state: true }, label: { state: true } };
 
@@ -29,12 +34,21 @@ export class DoranMenu extends Piece {
     this.label = "";
   }
 
+  /** Also where a finger opened it and left the focus behind. */
+  protected override attend(): void {
+    this.listen("keydown", (event) => {
+      if (event.key !== "Escape" || !this.opened) return;
+      event.preventDefault();
+      this.close();
+    });
+  }
+
   get opened(): boolean {
     return this.choices.length > 0;
   }
 
-  /** Open at a spot of the screen; `from` gets the focus back. */
-  async open(label: string, choices: readonly Choice[], spot: Spot, from: HTMLElement | null): Promise<void> {
+  /** Open at a spot of the screen; `from` gets the focus back. The event `closed` says when it is over. */
+  async open(label: string, choices: readonly Choice[], spot: Spot | Beside, from: HTMLElement | null): Promise<void> {
     this.label = label;
     this.choices = choices;
     this.#from = from;
@@ -42,7 +56,8 @@ export class DoranMenu extends Piece {
     const menu = this.#menu;
     if (!menu) return;
     menu.showPopover?.();
-    place(menu, spot);
+    if ("beside" in spot) placeBeside(menu, spot.beside.getBoundingClientRect());
+    else place(menu, spot);
     this.#items[0]?.focus({ preventScroll: true });
   }
 
@@ -50,6 +65,7 @@ export class DoranMenu extends Piece {
     if (!this.opened) return;
     this.choices = [];
     this.#from?.focus({ preventScroll: true });
+    this.dispatchEvent(new CustomEvent("closed"));
   }
 
   override render(): TemplateResult | typeof nothing {
@@ -106,6 +122,9 @@ export class DoranMenu extends Piece {
         margin: 0;
         min-width: 12rem;
         max-width: calc(100vw - 1rem);
+        max-height: calc(100dvh - 1rem);
+        overflow-y: auto;
+        overscroll-behavior: contain;
         padding: 0.375rem;
         border: 1px solid var(--line);
         border-radius: 1rem;
@@ -155,6 +174,24 @@ function place(menu: HTMLElement, { x, y }: Spot): void {
   const top = y + height + 8 > innerHeight ? Math.max(8, y - height) : y;
   menu.style.setProperty("left", `${left}px`);
   menu.style.setProperty("top", `${top}px`);
+}
+
+/** So much of it is shown where there is hardly any room. */
+const LEAST = 152;
+const GAP = 8;
+
+/** Below what it belongs to, or above where there is more room; shorter, and scrolled, where there is room in neither. */
+function placeBeside(menu: HTMLElement, rect: DOMRect): void {
+  const { width, height } = menu.getBoundingClientRect();
+  const [top, bottom] = [Math.max(rect.top, 0), Math.min(rect.bottom, innerHeight)];
+  const [above, below] = [top - 2 * GAP, innerHeight - bottom - 2 * GAP];
+  const isBelow = below >= height || below >= above;
+  const shown = Math.min(height, Math.max(isBelow ? below : above, LEAST));
+  const y = isBelow ? bottom + GAP : top - GAP - shown;
+  const x = rect.left + rect.right > innerWidth ? rect.right - width : rect.left;
+  menu.style.setProperty("left", `${Math.max(GAP, Math.min(x, innerWidth - width - GAP))}px`);
+  menu.style.setProperty("top", `${Math.max(GAP, Math.min(y, innerHeight - shown - GAP))}px`);
+  menu.style.setProperty("max-height", `${shown}px`);
 }
 
 /** Under a button's end. */

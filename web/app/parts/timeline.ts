@@ -9,15 +9,17 @@ import { copyText } from "../lib/clipboard.ts";
 import { hiding } from "../lib/hiding.ts";
 import { icons } from "../lib/icons.ts";
 import { Piece } from "../lib/piece.ts";
+import { isByFinger, LongPress } from "../lib/press.ts";
 import { answer, prose } from "../lib/prose.ts";
 import { isHidden, type Row, rows, visible } from "../lib/rows.ts";
 import { around, down, following, newest, type Span, up } from "../lib/span.ts";
 import { isOnlyEmoji, snippet } from "../lib/text.ts";
+import type { Spot as Visited } from "../lib/visited.ts";
 import { common } from "../styles/common.ts";
 import { timeline } from "../styles/timeline.ts";
 import { clock, day, dayAndClock, problemText } from "../words/index.ts";
 import "./ask.ts";
-import { type Choice, type Spot, under } from "./menu.ts";
+import { type Beside, type Choice, type Spot, under } from "./menu.ts";
 
 type MessageRow = Extract<Row, { kind: "message" }>;
 type LostRow = Extract<Row, { kind: "lost" }>;
@@ -29,8 +31,6 @@ const NEAR = 900;
 const MANY = 10;
 /** This close to the end counts as being there. */
 const AT_END = 32;
-const LONG_PRESS_MS = 450;
-const TREMBLE = 10;
 const FLASH_MS = 1_600;
 /** How many pages of 100 are read to reach a quoted message, or the first unread one. */
 const QUOTE_PAGES = 50;
@@ -41,7 +41,7 @@ const TOLD_KEPT = 60;
 const LAST = Number.MAX_SAFE_INTEGER;
 
 export class DoranTimeline extends Piece {
-  static override properties = { thread: { attribute: false }, name: {}, bot: { type: Boolean }, loading: { state: true }, failed: { state: true }, flash: { state: true }, pinned: { state: true }, heard: { state: true }, active: { state: true } };
+  static override properties = { thread: { attribute: false }, name: {}, bot: { type: Boolean }, loading: { state: true }, failed: { state: true }, resume: { attribute: false }, flash: { state: true }, held: { state: true }, pinned: { state: true }, heard: { state: true }, active: { state: true } };
 
   declare thread: Thread;
   declare name: string;
@@ -49,7 +49,11 @@ export class DoranTimeline extends Piece {
   declare bot: boolean;
   declare loading: boolean;
   declare failed: boolean;
+  /** Where one was when one left, if one came back. */
+  declare resume: Visited | null;
   declare flash: string;
+  /** The row whose menu is open. */
+  declare held: string;
   /** One looks at the end, and wants to keep looking at it. */
   declare pinned: boolean;
   /** What a screen reader is told: each message is an element of its own, or one that equals the last would be passed over. */
@@ -68,16 +72,16 @@ export class DoranTimeline extends Piece {
   #waiting = 0;
   /** The seq up to which a screen reader has been told what was said. */
   #announced = 0;
-  #place: "hold" | "divider" | { readonly key: string } = "hold";
+  #place: "hold" | "divider" | { readonly key: string; readonly top?: number } = "hold";
   #looking = 0;
   #lastTop = 0;
-  #press: ReturnType<typeof setTimeout> | undefined;
-  #pressedAt: Spot = { x: 0, y: 0 };
+  readonly #press = new LongPress();
   readonly #resized = new ResizeObserver(() => this.#stay());
 
   constructor() {
     super();
-    this.name = this.flash = this.active = "";
+    this.name = this.flash = this.held = this.active = "";
+    this.resume = null;
     this.heard = [];
     this.loading = this.failed = this.bot = false;
     this.pinned = true;
@@ -118,7 +122,7 @@ export class DoranTimeline extends Piece {
       </div>
       ${this.pinned && this.#toSeq === LAST ? nothing : this.#jump()}
       <div class="unseen told" aria-live="polite" aria-relevant="additions">${repeat(this.heard, ({ key }) => key, ({ text }) => html`<p>${text}</p>`)}</div>
-      <doran-menu></doran-menu>
+      <doran-menu @closed=${() => (this.held = "")}></doran-menu>
       <doran-ask></doran-ask>
     `;
   }
@@ -161,10 +165,10 @@ export class DoranTimeline extends Piece {
     const mine = message.sender_id === this.client.userId;
     const date = new Date(message.created_at);
     return html`
-      <div class=${classes({ row: true, mine, opens: row.opens, closes: row.closes, flash: row.key === this.flash })} data-key=${row.key} data-seq=${message.seq}>
+      <div class=${classes({ row: true, mine, opens: row.opens, closes: row.closes, flash: row.key === this.flash, held: row.key === this.held })} data-key=${row.key} data-seq=${message.seq}>
         ${row.day ? html`<div class="day" role="separator"><span>${day(date)}</span></div>` : nothing}
         ${row.divider ? this.#divider() : nothing}
-        <article class="line" tabindex=${active ? 0 : -1} @contextmenu=${(event: MouseEvent) => this.#menuAt(event, message)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, message)} @pointerup=${this.#released} @pointermove=${this.#strayed} @pointercancel=${this.#released} @focus=${() => (this.active = row.key)}>
+        <article class="line" tabindex=${active ? 0 : -1} @contextmenu=${(event: MouseEvent) => this.#menuAt(event, message)} @pointerdown=${(event: PointerEvent) => this.#pressed(event, message)} @pointerup=${this.#press.end} @pointermove=${this.#press.move} @pointercancel=${this.#press.end} @click=${this.#press.click} @focus=${() => (this.active = row.key)}>
           ${mine ? nothing : html`<span class="face">${row.opens ? html`<doran-avatar .userId=${message.sender_id} .name=${this.name}></doran-avatar>` : nothing}</span>`}
           <span class="unseen">${mine ? this.words.you : this.name}:</span>
           ${this.#bubble(message)}
@@ -209,7 +213,7 @@ export class DoranTimeline extends Piece {
   #waitingRow(row: WaitingRow, active: boolean): TemplateResult {
     const { entry } = row;
     return html`
-      <div class=${classes({ row: true, mine: true, opens: row.opens, closes: true, flash: false })} data-key=${row.key}>
+      <div class=${classes({ row: true, mine: true, opens: row.opens, closes: true, flash: false, held: false })} data-key=${row.key}>
         ${row.day ? html`<div class="day" role="separator"><span>${day(new Date(entry.createdAt))}</span></div>` : nothing}
         <article class="line" tabindex=${active ? 0 : -1}>
           <span class="unseen">${this.words.you}:</span>
@@ -301,11 +305,28 @@ export class DoranTimeline extends Piece {
     this.#announced = this.thread.timeline.newest?.seq ?? 0;
     const messages = visible(this.thread);
     this.#keep(newest(messages.length), messages);
+    if (this.resume && this.#return(this.resume, messages)) return;
     this.#missed = this.thread.unread;
     if (this.#missed === 0) return;
     this.#after = Math.max(this.thread.readUpTo, this.thread.me.hidden_before_seq - 1);
     if (this.thread.timeline.low > this.#after + 1) void this.#reachFirstUnread(this.#after + 1);
     else this.#place = "divider";
+  }
+
+  /** One comes back to where one was, if that is still held. */
+  #return({ key, top, fromSeq, toSeq }: Visited, messages: readonly Message[]): boolean {
+    if (!messages.some((message) => keyOf(message) === key)) return false;
+    this.#fromSeq = fromSeq;
+    this.#toSeq = toSeq;
+    this.pinned = false;
+    this.#place = { key, top };
+    return true;
+  }
+
+  /** Where one is, to come back to; null at the end, where one stays in any case. */
+  get visited(): Visited | null {
+    const anchor = this.pinned || !this.#begun ? null : this.#anchor();
+    return anchor && { key: anchor.key, top: anchor.top - this.#scroller.getBoundingClientRect().top, fromSeq: this.#fromSeq, toSeq: this.#toSeq };
   }
 
   /** Much was said while I was away: read back to where I stopped, and only then call anything seen. */
@@ -368,7 +389,7 @@ export class DoranTimeline extends Piece {
     const target = place === "divider" ? this.renderRoot.querySelector(".divider") : typeof place === "object" ? this.#rowElement(place.key) : null;
     if (!target) return this.#toBottom();
     const scroller = this.#scroller;
-    const above = place === "divider" ? 64 : scroller.clientHeight / 3;
+    const above = place === "divider" ? 64 : typeof place === "object" && place.top !== undefined ? place.top : scroller.clientHeight / 3;
     scroller.scrollTop += target.getBoundingClientRect().top - scroller.getBoundingClientRect().top - above;
     this.#lastTop = scroller.scrollTop;
     this.pinned = this.#toSeq === LAST && this.#distance <= AT_END;
@@ -395,7 +416,7 @@ export class DoranTimeline extends Piece {
     if (this.#toSeq !== LAST) this.pinned = false;
     else if (this.#distance <= AT_END) this.pinned = true;
     else if (movedUp) this.pinned = false;
-    this.#released();
+    this.#press.end();
     this.#lookSoon();
   }
 
@@ -484,7 +505,7 @@ export class DoranTimeline extends Piece {
 
   #show(at: number, messages: readonly Message[]): void {
     const message = messages[at]!;
-    const key = message.client_message_id ?? message.id;
+    const key = keyOf(message);
     this.pinned = false;
     this.#keep(around(at, messages.length), messages);
     this.#place = { key };
@@ -498,48 +519,42 @@ export class DoranTimeline extends Piece {
 
   #menuUnder(event: MouseEvent, message: Message): void {
     const button = event.currentTarget as HTMLElement;
-    this.#menu(message, under(button), button.closest("article"));
+    const article = button.closest("article")!;
+    this.#menu(message, isByFinger(event) ? besideBubble(article) : under(button), article);
   }
 
+  /** A mouse gets the browser's own menu for a link and for selected text; a finger has only this one. */
   #menuAt(event: MouseEvent, message: Message): void {
-    if ((event.target as HTMLElement).closest("a") || hasSelection(this.renderRoot)) return;
+    const article = event.currentTarget as HTMLElement;
+    const byFinger = isByFinger(event);
+    if (!byFinger && ((event.target as HTMLElement).closest("a") || hasSelection(this.renderRoot))) return;
     event.preventDefault();
-    this.#menu(message, { x: event.clientX, y: event.clientY }, event.currentTarget as HTMLElement);
+    this.#menu(message, byFinger ? besideBubble(article) : { x: event.clientX, y: event.clientY }, article, linkAt(event));
   }
 
   #pressed(event: PointerEvent, message: Message): void {
-    this.#released();
-    if (event.pointerType !== "touch" || (event.target as HTMLElement).closest("button, a")) return;
-    const { clientX: x, clientY: y } = event;
     const article = event.currentTarget as HTMLElement;
-    this.#pressedAt = { x, y };
-    this.#press = setTimeout(() => this.#menu(message, { x, y }, article), LONG_PRESS_MS);
+    const link = linkAt(event);
+    this.#press.begin(event, () => this.#menu(message, besideBubble(article), article, link));
   }
 
-  /** A finger that rests still trembles a little. */
-  #strayed({ clientX, clientY }: PointerEvent): void {
-    const { x, y } = this.#pressedAt;
-    if (Math.hypot(clientX - x, clientY - y) > TREMBLE) this.#released();
-  }
-
-  #released(): void {
-    clearTimeout(this.#press);
-  }
-
-  #menu(message: Message, spot: Spot, from: HTMLElement | null): void {
-    this.#released();
+  #menu(message: Message, spot: Spot | Beside, from: HTMLElement | null, link?: string): void {
+    this.#press.end();
     const menu = this.renderRoot.querySelector("doran-menu")!;
-    const choices = this.#choices(message);
-    if (choices.length && !menu.opened) void menu.open(this.words.messageActions, choices, spot, from);
+    const choices = this.#choices(message, link);
+    if (!choices.length || menu.opened) return;
+    this.held = keyOf(message);
+    void menu.open(this.words.messageActions, choices, spot, from);
   }
 
-  #choices(message: Message): Choice[] {
+  #choices(message: Message, link: string | undefined): Choice[] {
     const { words } = this;
     if (message.is_deleted) return [];
     const mine = message.sender_id === this.client.userId;
     return [
       { label: words.reply, icon: icons.reply, act: () => this.#tell("reply", message) },
       { label: words.copy, icon: icons.copy, act: () => void this.#copy(message) },
+      ...(link ? [{ label: words.copyLink, icon: icons.copy, act: () => void this.#copy({ content: link }) }] : []),
       ...this.#translation(message),
       ...(mine ? [{ label: words.edit, icon: icons.edit, act: () => this.#tell("edit", message) }] : []),
       this.#deletion(message, "me"),
@@ -652,6 +667,18 @@ function needsOtherWords(problem: string): boolean {
 /** What the message answers may be the trouble. */
 function isAboutQuote(problem: string): boolean {
   return ["message_deleted", "not_found", "validation_failed"].includes(problem);
+}
+
+function keyOf(message: Message): string {
+  return message.client_message_id ?? message.id;
+}
+
+function besideBubble(article: HTMLElement): Beside {
+  return { beside: article.querySelector(".bubble")! };
+}
+
+function linkAt(event: Event): string | undefined {
+  return (event.target as HTMLElement).closest("a")?.href;
 }
 
 /** A model wrote it, whoever it came from. */

@@ -247,9 +247,19 @@ export const timeline = css`
       opacity: 1;
     }
   }
+  .held .bubble {
+    outline: 2px solid var(--accent);
+    outline-offset: 2px;
+  }
+  /* A finger rests on the message; the button is there for who hears the page. */
   @media (pointer: coarse) {
     .more {
-      display: none;
+      position: absolute;
+      inset-block-end: 0;
+      width: 1px;
+      height: 1px;
+      overflow: hidden;
+      clip-path: inset(50%);
     }
     .bubble {
       -webkit-touch-callout: none;

@@ -104,6 +104,7 @@ export const en: Words = {
   messageActions: "Message actions",
   reply: "Reply",
   copy: "Copy",
+  copyLink: "Copy link",
   copied: "Copied.",
   copyFailed: "Could not copy. Select the text and copy it yourself.",
   edit: "Edit",

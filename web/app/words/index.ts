@@ -98,6 +98,13 @@ export function brief(date: Date, now = new Date()): string {
   return format({ year: "numeric", month: "numeric", day: "numeric" }).format(date);
 }
 
+/** A moment in a narrow place: 오전 3:01, 12월 1일 오전 3:01, 2025년 12월 1일. */
+export function shortly(date: Date, now = new Date()): string {
+  if (daysBetween(date, now) <= 0) return clock(date);
+  if (date.getFullYear() !== now.getFullYear()) return format({ year: "numeric", month: "long", day: "numeric" }).format(date);
+  return `${format({ month: "long", day: "numeric" }).format(date)} ${clock(date)}`;
+}
+
 /** 3분 전 */
 export function ago(date: Date, now = new Date()): string {
   const seconds = Math.round((date.getTime() - now.getTime()) / 1000);
