@@ -116,6 +116,54 @@ def test_starts_at_the_same_time_make_two_keys_together(database: str, settings:
     assert [row.number for row in SigningKey.objects.order_by("number")] == [1, 2]
 
 
+def test_a_first_start_with_the_clock_ahead_starts_again_when_it_is_right(
+    database: str, settings: Settings, hands: Hands
+) -> None:
+    hands.move(hours=2)
+    keys.ensure()
+    first, second = published()
+    early = a_token()
+    hands.move(hours=-2)
+    keys.forget()
+    keys.ensure()
+    assert signed_by(early) == signed_by(a_token()) == first
+    assert verifier_elsewhere(hands).verify(a_token())
+    keys.rotate(at_once=True)
+    assert signed_by(a_token()) == second
+
+
+def test_keys_keep_their_order_when_the_clock_is_set_back(core: None, hands: Hands) -> None:
+    first, second = published()
+    hands.move(days=31)
+    assert signed_by(a_token()) == second  # it was old, and changed by itself
+    hands.move(days=-31)
+    assert signed_by(a_token()) == first
+    assert published()[:2] == [first, second]
+    hands.move(days=31, seconds=601)
+    assert signed_by(a_token()) == second
+    keys.rotate(at_once=True)
+    third = signed_by(a_token())
+    hands.move(days=-31)
+    keys.forget()
+    assert signed_by(a_token()) == third
+    assert not {first, second} & set(published())
+
+
+def test_a_token_of_a_clock_that_was_ahead_is_renewed_not_kept_for_hours(
+    minji: Person, hands: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    minji.signs_up()
+    hands.move(hours=2)
+    minji.logs_in()
+    hands.move(hours=-2)
+    refuses(minji.get("/api/core/users/me/"), 401, "not_authenticated")
+    assert "clock disagrees with the clock that makes tokens" in caplog.text
+    minji.takes(minji.refreshes())
+    assert minji.get("/api/core/users/me/").status_code == 200
+    sessions = minji.get("/api/core/sessions/").json()["results"]
+    assert [one["last_used_at"] >= one["created_at"] for one in sessions] == [True]
+
+
 # -- changing the key ---------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from doran.core.webhooks.worker import Worker
 from doran.kernel import config
 from doran.kernel.doors import look
 from doran.server.wiring import House
+from tests.core.conftest import Hands
 from tests.receiver import Receiver, Reply, Request
 from tests.webhooks.town import Endpoint, contents, couple, town, until, with_sora
 
@@ -219,3 +220,49 @@ async def test_a_line_that_is_joined_at_its_end_is_not_lost(receiver: Receiver) 
         assert contents(await endpoint.hears(30)) == [f"안녕 {number}" for number in range(30)]
         await operator.eventually(endpoint, waiting=0)
         await until(lambda: not WebhookLine.objects.exists())
+
+
+async def test_a_lease_of_a_clock_that_was_ahead_holds_nothing(
+    receiver: Receiver, hands: Hands, copies: Callable[..., Worker]
+) -> None:
+    hands.move(hours=2)
+    async with owing_one(receiver) as endpoint:
+        assert len(await taken(endpoint)) == 1  # by somebody who is gone
+        hands.move(hours=-2)
+        copies()
+        assert contents(await endpoint.hears(1)) == ["안녕"]
+
+
+async def test_an_endpoint_that_failed_when_the_clock_was_ahead_need_not_wait_for_hours(
+    receiver: Receiver, hands: Hands, copies: Callable[..., Worker]
+) -> None:
+    hands.move(hours=2)
+    receiver.answers = lambda _: Reply(503, Retry_After="60")
+    async with owing_one(receiver):
+        failing = copies()
+        await asyncio.to_thread(receiver.waits_for, 1)
+        await until(lambda: WebhookDelivery.objects.get().attempts == 1)
+        await asyncio.to_thread(failing.stop)
+        receiver.answers = lambda _: Reply()
+        hands.move(hours=-2)
+        copies()
+        await asyncio.to_thread(receiver.waits_for, 2)
+        await until(lambda: WebhookDelivery.objects.get().state == "delivered")
+
+
+async def test_after_the_clock_was_set_right_a_failing_endpoint_is_left_alone_again(
+    receiver: Receiver, hands: Hands, copies: Callable[..., Worker]
+) -> None:
+    hands.move(hours=2)
+    receiver.answers = lambda _: Reply(503, Retry_After="60")
+    async with owing_one(receiver) as endpoint:
+        copies()
+        await asyncio.to_thread(receiver.waits_for, 1)
+        await until(lambda: WebhookDelivery.objects.get().attempts == 1)
+        hands.move(hours=-2)
+        lines.news()
+        await until(lambda: WebhookDelivery.objects.get().attempts == 2)
+        assert await asked(lines.ready) == []
+        assert await taken(endpoint) == []
+        hands.move(seconds=61)
+        assert len(await asked(lines.ready)) == 1

@@ -182,7 +182,8 @@ export class BrowserStorage implements Storage {
       let taken = false;
       leases.get(lock).onsuccess = (event) => {
         const holder = (event.target as IDBRequest<{ until: number } | undefined>).result;
-        taken = !holder || holder.until < Date.now();
+        const now = Date.now();
+        taken = !holder || holder.until < now || holder.until > now + 2 * LEASE_MS; // a clock that was set back holds nothing
         if (taken) leases.put({ owner, until: Date.now() + LEASE_MS }, lock);
       };
       transaction.oncomplete = () => resolve(taken);

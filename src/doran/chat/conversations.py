@@ -85,7 +85,7 @@ def _between(caller: str, other: str) -> Outcome:
 
 
 def _create(caller: str, other: str) -> Side:
-    now, new = clock.now(), clock.new_id()
+    now, new = clock.stamp(), clock.new_id()
     conversation = Conversation(
         id=new, pair_key=pair_key(caller, other), participant1_id=caller, participant2_id=other,
         created_at=now, updated_at=now, bucket=new.int % BUCKETS,

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from doran.chat import nodes
@@ -206,7 +207,10 @@ class FeedKeeper:
 
     def _take_over(self) -> None:
         """Of each process that is gone exactly one other says what it had still to say."""
-        silent = Node.objects.using(DATABASE).filter(renewed_at__lt=Now() - MISSED_AFTER, is_missed=False)
+        has_stopped = Q(renewed_at__lt=Now() - MISSED_AFTER) | Q(
+            renewed_at__gt=Now() + MISSED_AFTER
+        )  # of a clock ahead
+        silent = Node.objects.using(DATABASE).filter(has_stopped, is_missed=False)
         if silent.update(is_missed=True):
             log.warning("a chat process is gone")
             self._missed()

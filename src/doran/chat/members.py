@@ -55,7 +55,7 @@ def _values(side: Side, wanted: StateChange) -> list[tuple[str, Any]]:
 
 def _checked(side: Side, name: str, value: Any) -> tuple[str, Any]:
     if name == "pinned":
-        return "pinned_at", (side.me.pinned_at or clock.now()) if value else None
+        return "pinned_at", (side.me.pinned_at or clock.stamp()) if value else None
     if name == "muted_until" and value is not None:
         _check_moment(value)
     if name == "draft":

@@ -137,7 +137,7 @@ def edit(*, message_id: str, user_id: str, text: str) -> Outcome:
         raise Problem("recipient_unavailable")
     _require_in_time(message, shop().config.edit_seconds)
     message.content = content
-    message.edited_at = clock.now()
+    message.edited_at = max(clock.stamp(), message.updated_at)
     _touch(message, side, "content", "edited_at")
     Outbox.add(
         events.MessageUpdated(
@@ -196,7 +196,7 @@ def _hide(message: Message, side: Side) -> Outcome:
 
 def _touch(message: Message, side: Side, *changed: str) -> None:
     message.change_seq = conversations.bump(side.conversation)
-    message.updated_at = clock.now()
+    message.updated_at = max(clock.stamp(), message.updated_at)
     message.save(using=DATABASE, update_fields=["change_seq", "updated_at", *changed])
     MessageChange.objects.using(DATABASE).create(
         conversation_id=message.conversation_id, change_seq=message.change_seq, seq=message.seq

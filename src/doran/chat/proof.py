@@ -35,7 +35,7 @@ class Proof:
             return
         self._number += 1
         cursor = sql.cursor()
-        cursor.execute(_statement(), [self._number, sql.db_time(clock.now()), sql.db_uuid(self._writer)])
+        cursor.execute(_statement(), [self._number, sql.db_time(clock.stamp()), sql.db_uuid(self._writer)])
         if cursor.rowcount == 0:
             self._begin()
 

@@ -98,7 +98,7 @@ class _Batch:
     """Some claims on their way into the tables, all at the same moment."""
 
     def __init__(self, claims: Sequence[Claim]) -> None:
-        self._now = clock.now()
+        self._now = clock.stamp()
         self._claims = claims
         self._messages = _places_of(claim.message_id for claim in claims if claim.message_id is not None)
         self._counters = held(filter(None, map(self._conversation, claims)))

@@ -9,17 +9,18 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import permutations
 from typing import Any
 
 import msgspec
 from django.db import transaction
+from django.db.models import Max
 
 from doran.chat import announcing, counters, opening, receipts, storing, timelines
 from doran.chat.delivery import Delivering, Unheard
-from doran.chat.models import DeadLetter, EndedSession, Inbox, Outbox
+from doran.chat.models import Conversation, DeadLetter, EndedSession, Inbox, LastCommit, Outbox
 from doran.chat.patience import Patience
 from doran.chat.reading import Readers
 from doran.chat.receipts import Claim
@@ -121,6 +122,8 @@ class ChatService:
         self._screens.begin((await self.readers(announcing.last))[0])
         await self.sharing.start(mine.epoch)
         self.gateway = self._gateway(mine.epoch)
+        clock.begin_stamps()
+        clock.follow(await self.readers(_last_activity))
         self.writer.start()
         self.unheard.start()
         await self._hear_of_ended_sessions()
@@ -275,6 +278,8 @@ class ChatService:
                 if time.monotonic() - looked >= self._config.revoked_poll_seconds:
                     looked = time.monotonic()
                     await self._hear_of_ended_sessions()
+                    if self.sharing.shares:
+                        clock.follow(await self.readers(_last_commit))
                     self._screens.announce(*await self.readers(announcing.last))
                     await self._look_at_timeline()
                 self._close_outdated()
@@ -298,6 +303,16 @@ class ChatService:
         for session_id in await self.readers(_lately_ended):
             if not auth.ended.has(session_id):
                 auth.ended.add(session_id)
+
+
+def _last_activity() -> datetime | None:
+    """Return when anything was last sent here, by whatever clock: what comes next is later."""
+    return Conversation.objects.using(DATABASE).aggregate(last=Max("updated_at"))["last"]  # type: ignore[no-any-return]
+
+
+def _last_commit() -> datetime | None:
+    """Return the latest moment of any process's clock: all of them follow the one that is most ahead."""
+    return LastCommit.objects.using(DATABASE).aggregate(last=Max("at"))["last"]  # type: ignore[no-any-return]
 
 
 def _lately_ended() -> list[str]:

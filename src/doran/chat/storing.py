@@ -84,7 +84,7 @@ class _Batch:
     """Some sends on their way into the tables, all at the same moment."""
 
     def __init__(self, drafts: Sequence[Draft], *, known: dict[Key, _Before]) -> None:
-        now = clock.now()
+        now = clock.stamp()
         self._moment, self._db_now = clock.rfc3339(now), sql.db_time(now)
         self._drafts = drafts
         self._known = known

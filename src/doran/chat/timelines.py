@@ -68,7 +68,7 @@ def leap(counter: Counter) -> None:
     new = uuid.UUID(int=clock.new_id().int & ~_OFFSETS)
     LostRange.objects.using(DATABASE).create(
         id=new, conversation_id=sql.read_uuid(counter.db_id), first_seq=first, last_seq=last,
-        change_seq=counter.change_seq + 1, created_at=clock.now(),
+        change_seq=counter.change_seq + 1, created_at=clock.stamp(),
     )  # fmt: skip
     for marks in counter.marks.values():
         _move_along(marks, first, last)

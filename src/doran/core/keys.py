@@ -147,10 +147,16 @@ def _add(number: int, *, active_from: datetime | None) -> None:
 
 
 def _current(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    begun = [key for key in keys if key.active_from is not None and key.active_from <= now]
-    if not begun:
+    """The last key that has begun to sign; else, where a clock that was ahead arranged them, the first that is to."""
+    arranged = [key for key in keys if key.active_from is not None]
+    if not arranged:
         raise Problem("unavailable", "No signing key is in force.", retry_after=5)
-    return begun[-1]
+    return next((key for key in reversed(arranged) if _begins(key) <= now), arranged[0])
+
+
+def _begins(key: SigningKey) -> datetime:
+    assert key.active_from is not None
+    return key.active_from
 
 
 def _is_old(current: SigningKey, keys: Sequence[SigningKey]) -> bool:

@@ -38,7 +38,7 @@ def change(user_id: str, wanted: Mapping[str, Any]) -> User:
     with transaction.atomic(using=DATABASE):
         user = User.objects.select_for_update().get(id=user_id)
         if _apply(user.profile, cleaned):
-            user.updated_at = clock.now()
+            user.updated_at = clock.not_before(user.updated_at)
             user.save(update_fields=["updated_at"])
             Outbox.add(said(user))
     return user

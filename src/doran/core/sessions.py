@@ -59,8 +59,8 @@ def end_all(user: User, *, reason: str) -> None:
 
 def close(sessions: Sequence[AuthToken], *, reason: str) -> None:
     """End these sessions in the transaction around: rows, events, and this process's own memory."""
-    now = clock.now()
     for session in sessions:
+        now = clock.not_before(session.last_used_at)
         session.ended_at, session.end_reason = now, reason
         session.save(update_fields=["ended_at", "end_reason"])
         Outbox.add(
@@ -74,9 +74,10 @@ def close(sessions: Sequence[AuthToken], *, reason: str) -> None:
         _refuse_after_commit(str(session.id))
 
 
-def make_room(user: User) -> None:
-    """Keep at most 100 live and 100 dead sessions of a person; who was away longest goes first."""
-    close(list(_live().filter(user=user).order_by("-last_used_at")[MOST_LIVE:]), reason="replaced")
+def make_room(user: User, *, newest: AuthToken) -> None:
+    """Keep at most 100 live and 100 dead sessions of a person; who was away longest goes first, never the newest."""
+    others = _live().filter(user=user).exclude(id=newest.id)
+    close(list(others.order_by("-last_used_at")[MOST_LIVE - 1 :]), reason="replaced")
     dead = AuthToken.objects.filter(user=user).filter(Q(ended_at__isnull=False) | Q(expires_at__lte=clock.now()))
     surplus = list(dead.order_by("-last_used_at").values_list("id", flat=True)[MOST_DEAD:])
     AuthToken.objects.filter(id__in=surplus).delete()

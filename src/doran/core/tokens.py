@@ -45,7 +45,7 @@ def log_in(username: str, password: str, *, device_name: str = "", address: str)
         if not sessions.lock(str(user.id)).is_active:
             raise Problem("invalid_credentials")
         session, first = _begin(user.id, device, address)
-        sessions.make_room(user)
+        sessions.make_room(user, newest=session)
     log.info("logged in", extra={"user_id": str(user.id), "session_id": str(session.id)})
     return _pair(session, first)
 
@@ -182,8 +182,8 @@ def _rotate(session: AuthToken, shown: _Shown, retry_key: str | None) -> _Shown:
     session.digest = successor.digest
     session.retry_digest = None if retry_key is None else _named(retry_key)
     session.generation = successor.generation
-    session.last_used_at = clock.now()
-    session.expires_at = session.last_used_at + _unused()
+    session.last_used_at = clock.not_before(session.last_used_at)
+    session.expires_at = clock.now() + _unused()
     session.save()
     return successor
 

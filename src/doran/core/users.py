@@ -192,7 +192,7 @@ def _named(username: str) -> User:
 
 
 def _switch(user: User, *, active: bool) -> None:
-    user.is_active, user.updated_at = active, clock.now()
+    user.is_active, user.updated_at = active, clock.not_before(user.updated_at)
     user.save(update_fields=["is_active", "updated_at"])
     Outbox.add(UserDeactivated(user_id=str(user.id), active=active, changed_at=clock.rfc3339(user.updated_at)))
     log.info("person switched", extra={"user_id": str(user.id), "active": active})
@@ -205,7 +205,7 @@ def _forget(user: User) -> None:
     AuthToken.objects.filter(user=user).update(device_name="", address_tag="")
     Block.objects.filter(Q(user=user) | Q(blocked_user=user)).delete()
     Profile.objects.filter(user=user).delete()
-    now = clock.now()
+    now = clock.not_before(user.updated_at)
     User.objects.filter(id=user.id).update(
         username="", handle=f"erased:{user.id}", password="", is_active=False, updated_at=now, erased_at=now
     )

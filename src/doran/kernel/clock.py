@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 NOTICEABLE_SECONDS: Final = 5.0
 NOTICED_FOR_SECONDS: Final = 600.0
 _STEP: Final = timedelta(microseconds=1)
+_STORED: Final = "what was stored last"
 
 _lock = threading.Lock()
 _last = 0
@@ -32,18 +33,34 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def not_before(earlier: datetime) -> datetime:
+    """Return the present moment, or `earlier` where the clock was set back behind it: for a row that is written again."""
+    return max(now(), earlier)
+
+
 def stamp() -> datetime:
-    """Return the moment for what is stored: the present one, but later than every stamp this process made or read.
+    """Return the moment for what is stored: the present one, but later than every stamp this process made or followed.
 
     After a clock was set back, stamps go on from the latest in steps of a microsecond until it has caught up.
     """
     global _stamped
+    present = now()
     with _lock:
-        _stamped = max(now(), _stamped + _STEP)
-        return _stamped
+        _stamped = max(present, _stamped + _STEP)
+        stamped = _stamped
+    if stamped is not present:
+        notice(_STORED, (present - stamped).total_seconds())
+    return stamped
 
 
-def stamps_follow(stored: datetime | None) -> None:
+def begin_stamps() -> None:
+    """Forget every stamp: a process that starts follows what is stored, and nothing else."""
+    global _stamped
+    with _lock:
+        _stamped = datetime.fromtimestamp(0, UTC)
+
+
+def follow(stored: datetime | None) -> None:
     """Let every later stamp and id follow what another process, or this one before a restart, has stored."""
     global _last, _stamped
     if stored is None:
@@ -51,8 +68,7 @@ def stamps_follow(stored: datetime | None) -> None:
     with _lock:
         _stamped = max(_stamped, stored)
         _last = max(_last, int(stored.timestamp() * 1000) * 4096)
-    ahead = (stored - now()).total_seconds()
-    notice("what was stored last", -ahead if ahead > 0 else 0.0)
+    notice(_STORED, min(0.0, (now() - stored).total_seconds()))
 
 
 def notice(source: str, seconds_ahead: float) -> None:

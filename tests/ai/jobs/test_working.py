@@ -205,6 +205,15 @@ async def test_who_holds_a_job_no_more_says_so(minji: Person, kitchen: Kitchen, 
     assert (await row(begun["id"])).claim == "somebody else"
 
 
+async def test_what_a_clock_that_was_ahead_wrote_is_done_now(minji: Person, kitchen: Kitchen, house: House) -> None:
+    ahead = clock.now() + timedelta(hours=2)
+    times = {"due_at": ahead, "deadline_at": ahead + timedelta(minutes=1), "created_at": ahead, "updated_at": ahead}
+    waiting = await stored(minji.id, **times)
+    held = await stored(minji.id, **lost(seconds_ago=-7215), **times)
+    assert (await until(minji, str(waiting.id)))["state"] == "succeeded"
+    assert (await until(minji, str(held.id)))["state"] == "succeeded"
+
+
 async def test_what_is_lost_too_often_fails(minji: Person, told: Told, kitchen: Kitchen) -> None:
     job = await stored(minji.id, **lost(attempts=3, reserved_micros=70))
     done = await until(minji, str(job.id))

@@ -45,7 +45,7 @@ def take(room: int, *, background: int, but: Collection[UUID] = ()) -> list[tupl
 def renew(claims: Collection[Claim]) -> set[UUID]:
     """Hold these for longer; the ids of those which are still held."""
     held = AiJob.objects.filter(claim__in=[claim.token for claim in claims], state=AiJob.State.RUNNING)
-    held.update(held_until=_end_of_lease())
+    held.update(held_until=_end_of_lease(), updated_at=clock.now())
     return set(held.values_list("id", flat=True))
 
 
@@ -70,7 +70,7 @@ def sweep() -> None:
     late = AiJob.objects.filter(state=AiJob.State.QUEUED, deadline_at__lte=now)
     for job_id in late.values_list("id", flat=True)[:_AT_ONCE]:
         ending.give_up(job_id, "deadline")
-    lost = AiJob.objects.filter(state=AiJob.State.RUNNING, held_until__lte=now)
+    lost = AiJob.objects.filter(~_is_held(now), state=AiJob.State.RUNNING)
     for job in lost.filter(Q(attempts__gte=ATTEMPTS) | Q(deadline_at__lte=now))[:_AT_ONCE]:
         ending.give_up(job.id, "deadline" if job.deadline_at <= now else "worker_lost", lost_claim=job.claim)
 
@@ -93,7 +93,7 @@ def _chosen(which: Q, room: int, but: Collection[UUID]) -> Iterator[tuple[AiJob,
         return
     due = AiJob.objects.filter(_is_due(), which)
     oldest = {row["user_id"]: row["oldest"] for row in due.values("user_id").annotate(oldest=Min("due_at"))}
-    running = AiJob.objects.filter(state=AiJob.State.RUNNING, held_until__gt=clock.now(), user_id__in=_few(oldest))
+    running = AiJob.objects.filter(_is_held(clock.now()), state=AiJob.State.RUNNING, user_id__in=_few(oldest))
     busy = Counter(running.values_list("user_id", flat=True))
     passed = set(but)
     while room > 0 and oldest:
@@ -119,8 +119,8 @@ def _few(people: Iterable[str]) -> list[str]:
 def _is_due() -> Q:
     """Queued and due, or held by somebody who is gone; not what `sweep` ends."""
     now = clock.now()
-    queued = Q(state=AiJob.State.QUEUED, due_at__lte=now)
-    lost = Q(state=AiJob.State.RUNNING, held_until__lte=now, attempts__lt=ATTEMPTS)
+    queued = Q(state=AiJob.State.QUEUED) & (Q(due_at__lte=now) | _is_ahead(now))
+    lost = ~_is_held(now) & Q(state=AiJob.State.RUNNING, attempts__lt=ATTEMPTS)
     return (queued | lost) & Q(deadline_at__gt=now)
 
 
@@ -152,8 +152,17 @@ def _tell_lost(job: AiJob) -> None:
 
 def _others(job: AiJob) -> QuerySet[AiJob]:
     """Jobs of the same kind that run in the same conversation."""
-    running = AiJob.objects.filter(state=AiJob.State.RUNNING, held_until__gt=clock.now())
+    running = AiJob.objects.filter(_is_held(clock.now()), state=AiJob.State.RUNNING)
     return running.filter(conversation_id=job.conversation_id, kind=job.kind).exclude(id=job.id)
+
+
+def _is_held(now: datetime) -> Q:
+    return Q(held_until__gt=now) & ~_is_ahead(now)
+
+
+def _is_ahead(now: datetime) -> Q:
+    """Written when the clock was ahead: neither its lease nor when it is due is believed."""
+    return Q(updated_at__gt=now + 2 * LEASE)
 
 
 def _end_of_lease() -> datetime:

@@ -189,7 +189,7 @@ class Worker(worker.Worker):
     async def _attempt(self, job: AiJob, claim: Claim) -> Ending:
         work = Work(job, claim, self._gate, self._threads, self._database)
         try:
-            async with asyncio.timeout((job.deadline_at - clock.now()).total_seconds()):
+            async with asyncio.timeout(min(job.deadline_at - clock.now(), work.kind.longest).total_seconds()):
                 if await work.aside(switch.is_off):
                     raise Trouble("ai_off")
                 recipe = self._shop.recipes.get(work.kind.name)

@@ -65,13 +65,12 @@ def join(endpoint_id: uuid.UUID, name: str) -> None:
 
 def ready() -> list[WebhookEndpoint]:
     """The endpoints that may be called now."""
-    enabled = WebhookEndpoint.objects.filter(is_enabled=True)
-    return list(enabled.filter(Q(held_until=None) | Q(held_until__lte=clock.now())))
+    return [endpoint for endpoint in WebhookEndpoint.objects.filter(is_enabled=True) if _is_ready(endpoint)]
 
 
 def due(endpoint_id: uuid.UUID, most: int) -> list[WebhookLine]:
     """So many lines of this endpoint that are due and free; those that wait longest first."""
-    found = _free().filter(endpoint_id=endpoint_id, due_at__lte=clock.now()).order_by("due_at", "id")
+    found = _free().filter(Q(due_at__lte=clock.now()) | _is_ahead(), endpoint_id=endpoint_id).order_by("due_at", "id")
     return list(found[: max(0, most)])
 
 
@@ -114,7 +113,16 @@ def hasten(endpoint_id: uuid.UUID) -> None:
 
 def free_all() -> None:
     """Take every lease away: for a start where nobody else can be at work."""
-    WebhookLine.objects.exclude(claim="").update(claim="", held_until=clock.now())
+    now = clock.now()
+    WebhookLine.objects.exclude(claim="").update(claim="", held_until=now, due_at=now)
+
+
+def is_held(endpoint: WebhookEndpoint) -> bool:
+    """Whether it is to be left alone for now. What a clock that was ahead wrote with its last failure holds nothing."""
+    now, failed = clock.now(), endpoint.last_failure_at
+    if endpoint.held_until is None or (failed is not None and failed > now + 2 * lease()):
+        return False
+    return endpoint.held_until > now
 
 
 def lease() -> timedelta:
@@ -147,7 +155,12 @@ def _joined(endpoint_id: uuid.UUID, name: str) -> bool:
 
 
 def _free() -> QuerySet[WebhookLine]:
-    return WebhookLine.objects.filter(held_until__lte=clock.now())
+    return WebhookLine.objects.filter(Q(held_until__lte=clock.now()) | _is_ahead())
+
+
+def _is_ahead() -> Q:
+    """Written when the clock was ahead, for no lease ends so late: neither its lease nor when it is due is believed."""
+    return Q(held_until__gt=clock.now() + 2 * lease())
 
 
 def _held(claim: Claim) -> QuerySet[WebhookLine]:
@@ -165,7 +178,7 @@ def _end_of_lease() -> datetime:
 
 
 def _is_ready(endpoint: WebhookEndpoint) -> bool:
-    return endpoint.is_enabled and (endpoint.held_until is None or endpoint.held_until <= clock.now())
+    return endpoint.is_enabled and not is_held(endpoint)
 
 
 def _first(line: WebhookLine) -> WebhookDelivery | None:

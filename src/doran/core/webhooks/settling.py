@@ -114,6 +114,7 @@ def _struck(turn: Turn, outcome: Outcome) -> WebhookEndpoint:
     """Note the failure. A fresh event that fails is a strike, and so is any once the endpoint fails as a whole."""
     now = clock.now()
     rows = WebhookEndpoint.objects.filter(id=turn.claim.endpoint_id)
+    is_held = lines.is_held(rows.select_for_update().get())
     rows.update(
         failures=F("failures") + 1,
         failing_since=Coalesce(F("failing_since"), now),
@@ -121,7 +122,8 @@ def _struck(turn: Turn, outcome: Outcome) -> WebhookEndpoint:
         last_failure=outcome.word,
     )
     endpoint = rows.get()
-    is_held = endpoint.held_until is not None and endpoint.held_until > now
+    if not is_held:
+        endpoint.held_until = now
     if not is_held and (turn.attempts == 0 or endpoint.strikes >= STRIKES):
         endpoint.strikes += 1
         hold = pause(endpoint.strikes - 1, LONGEST_HOLD) if endpoint.strikes >= STRIKES else timedelta(0)
