@@ -29,7 +29,7 @@ class Copy:
     """It commits nothing. `app` opens sockets; REST is asked of the house."""
 
     def __init__(self, play: Play, hints: Hints) -> None:
-        self._readers = Readers(2)
+        self._readers = Readers(2, seconds=10.0)
         self._play = play
         self.hub = Hub(sockets_per_person=30)
         self.shown: list[Step] = []

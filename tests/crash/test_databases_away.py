@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from django.db.backends.signals import connection_created
 
+from doran.kernel.telemetry import health
 from tests.cast import Mint, Person
 from tests.chat.conftest import Play
 from tests.servers.databases import MariaDB, PostgreSQL, Server, private_database
 from tests.servers.wire import Wire
 from tests.stage import awake, eventually, ground
-from tests.wire import Answer, refuses
+from tests.wire import Answer, call, refuses
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(120), pytest.mark.judged]
 
@@ -33,7 +36,7 @@ class Town:
     """민지 and 준호 in a house whose database is `server`'s; what they sent, and what they were told."""
 
     def __init__(self, play: Play, server: Server, database: str) -> None:
-        self.play, self._server, self._database = play, server, database
+        self.play, self._server, self.database = play, server, database
         self.answers: dict[str, Answer] = {}
 
     async def meet(self) -> None:
@@ -78,7 +81,7 @@ class Town:
             self.answers[content] = Answer(201, again.headers, again.body)
 
     def stored(self) -> list[tuple[Any, ...]]:
-        return self._server.say("SELECT content, seq FROM chat_message ORDER BY seq", database=self._database)
+        return self._server.say("SELECT content, seq FROM chat_message ORDER BY seq", database=self.database)
 
     def is_whole(self) -> None:
         """All that was acknowledged is there, once and in its place, and nothing else."""
@@ -195,3 +198,97 @@ async def test_what_stays_in_doubt_too_long_is_refused_and_shown_later(
         again = await town.minji.tries_to_send(town.talk, "하나", client_message_id="one")
         assert again.status == (200 if happened else 201)
         assert sorted(content for content, _ in town.stored()) == ["둘", "하나"]
+
+
+# -- the server that stands still --------------------------------------------------------------------
+
+PROMISED = 2.0 + 2.0
+"""Seconds of patience here, and those that a last question may take besides."""
+MARGIN = 8.0
+"""What a loaded machine may add. Without an end of our own each call took from 30 to 90 seconds."""
+
+
+async def test_a_server_that_stands_still_keeps_nobody_longer_than_promised(server: Server) -> None:
+    async with town_on(server, database_patience=2.0) as town:
+        socket = await town.minji.opens()
+        before = await town.minji.sends(town.talk, "하나")
+        assert (await call(town.play.app, "GET", "/metrics")).status == 200
+        with server.frozen():
+            took = await every_way(town, socket)
+            assert max(took.values()) < PROMISED + MARGIN, took
+            again = await every_way(town, socket)  # the patience is used up: now at once
+            assert max(again.values()) < PROMISED + MARGIN, again
+        await eventually_sends(town, "셋")
+        refused = [content for content in ("rest", "socket") if content not in dict(town.stored())]
+        for content in ("rest", "socket"):  # as every client does: the same again
+            assert (await town.minji.tries_to_send(town.talk, content, client_message_id=content)).status in (200, 201)
+        stored = town.stored()
+        assert sorted(content for content, _ in stored) == sorted(["하나", "rest", "socket", "셋"]), refused
+        assert [seq for _, seq in stored] == [1, 2, 3, 4]
+        assert before["seq"] == 1
+
+
+async def test_readiness_keeps_its_connections(server: Server) -> None:
+    """A proxy asks each copy twice a second: a new connection costs the server and us more than all of the rest."""
+    opened: list[str] = []
+
+    def note(**_: object) -> None:
+        opened.append(threading.current_thread().name)
+
+    connection_created.connect(note)
+    try:
+        async with town_on(server) as town:
+            for name, one in health._registered.items():
+                one.fresh = 0.0 if name.startswith("chat ") else one.fresh
+            for _ in range(10):
+                assert (await call(town.play.app, "GET", "/health/ready")).status == 200
+                assert (await call(town.play.app, "GET", "/metrics")).status == 200
+    finally:
+        connection_created.disconnect(note)
+    assert opened.count("reading-chat database") == 1, opened
+
+
+async def every_way(town: Town, socket: Any) -> dict[str, float]:
+    """How long each kind of call took, all at the same time, while nothing is answered."""
+    talk, minji = town.talk, town.minji
+
+    async def timed(way: Awaitable[Any]) -> tuple[float, Any]:
+        began = time.monotonic()
+        found = await way
+        return time.monotonic() - began, found
+
+    async def over_the_socket() -> str:
+        socket.says(type="chat_message", conversation_id=talk, content="socket", client_message_id="socket", ref="s")
+        return str((await socket.hears("error", seconds=100))["code"])
+
+    async def asked(path: str) -> int:
+        return (await call(minji.app, "GET", path)).status
+
+    ways: dict[str, tuple[Awaitable[Any], Any]] = {
+        "a send": (status_of(minji.tries_to_send(talk, "rest", client_message_id="rest")), 503),
+        "a send over a socket": (over_the_socket(), "unavailable"),
+        "the history": (status_of(minji.asks("GET", f"/api/chat/conversations/{talk}/messages/")), 503),
+        "the list": (status_of(minji.asks("GET", f"/api/chat/users/{minji.id}/conversations/")), 503),
+        "metrics": (asked("/metrics"), 200),
+        "readiness": (asked("/health/ready"), 503),
+        "liveness": (asked("/health/live"), 200),
+    }
+    found = await asyncio.gather(*(timed(way) for way, _ in ways.values()))
+    assert {name: said for name, (_, said) in zip(ways, found, strict=True)} == {
+        name: expected for name, (_, expected) in ways.items()
+    }
+    return {name: seconds for name, (seconds, _) in zip(ways, found, strict=True)}
+
+
+async def status_of(answer: Awaitable[Answer]) -> int:
+    return (await answer).status
+
+
+async def eventually_sends(town: Town, content: str) -> None:
+    until = time.monotonic() + SOON
+    while (said := await town.minji.tries_to_send(town.talk, content, client_message_id="again")).status not in (
+        200,
+        201,
+    ):
+        assert time.monotonic() < until, said.body
+        await asyncio.sleep(0.1)

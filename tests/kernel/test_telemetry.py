@@ -284,6 +284,60 @@ def test_a_gauge_that_cannot_be_read_leaves_the_others_standing() -> None:
     assert value("doran_metrics_unreadable_total") > 0
 
 
+def test_metrics_never_wait_for_a_database() -> None:
+    """The last answer is shown with its age; what never answered is absent; both are counted."""
+    hangs, thaw = threading.Event(), threading.Event()
+
+    def ask() -> tuple[int, float, int, int]:
+        if hangs.is_set():
+            thaw.wait(30)
+        return 7, 12.5, 0, 8
+
+    ends = [telemetry.watch_outbox("market", ask, source="market database")]
+    try:
+        assert value("doran_outbox_unpublished", service="market") == 7
+        hangs.set()
+        ends.append(telemetry.watch_dead_letters("market", lambda: 3, source="market database"))
+        unread = value("doran_metrics_unreadable_total")
+        begun = time.monotonic()
+        told = [telemetry.render()[0].decode() for _ in range(3)]
+        assert time.monotonic() - begun < 10, "the database was waited for"
+        assert all('doran_outbox_unpublished{service="market"} 7.0' in one for one in told)
+        assert all('doran_dead_letters{service="market"}' not in one for one in told)
+        assert value("doran_metrics_unreadable_total") > unread
+        assert value("doran_reading_age_seconds", source="market database") > 0
+    finally:
+        thaw.set()
+        for end in ends:
+            end()
+    assert 'service="market"} 7.0' not in telemetry.render()[0].decode()
+
+
+def test_a_thread_and_what_it_opened_are_kept_for_a_dependency(check: Callable[..., None]) -> None:
+    threads: list[int] = []
+    check("chat database", lambda: threads.append(threading.get_ident()), source="chat database", fresh=0.0)
+    check("chat outbox", lambda: threads.append(threading.get_ident()), source="chat database", fresh=0.0)
+    for _ in range(3):
+        assert health.ready()[0]
+    assert len(threads) == 6
+    assert len(set(threads)) == 1
+
+
+def test_what_hangs_is_waited_for_once(check: Callable[..., None]) -> None:
+    thaw = threading.Event()
+
+    def hang() -> None:
+        thaw.wait(60)
+
+    check("bus", hang, timeout=3.0)
+    health.ready()
+    begun = time.monotonic()
+    found = [health.ready()[1]["bus"] for _ in range(10)]
+    assert time.monotonic() - begun < 15, "each answer waited for it again"
+    thaw.set()
+    assert found == [{"ok": False, "needed": True, "detail": "no answer in 3 s"}] * 10
+
+
 def test_the_text_is_what_prometheus_reads() -> None:
     body, kind = telemetry.render()
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
@@ -306,6 +360,7 @@ def test_no_label_could_name_a_person_or_a_conversation() -> None:
         "reason",
         "route",
         "service",
+        "source",
         "state",
         "status",
         "subscription",
@@ -326,9 +381,11 @@ def test_no_label_could_name_a_person_or_a_conversation() -> None:
 
 
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def check(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     monkeypatch.setattr(health, "_registered", {})
-    return health.register
+    yield health.register
+    for name in list(health._registered):
+        health.unregister(name)
 
 
 def no_answer() -> None:
@@ -388,21 +445,21 @@ def test_one_that_hangs_is_given_up_in_time_and_not_asked_twice(check: Callable[
     assert len(asked) == 1
 
 
-def test_an_answer_is_good_for_a_second(check: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_good_for_a_second(check: Callable[..., None]) -> None:
     asked: list[int] = []
     check("disk", lambda: asked.append(1))
     for _ in range(5):
         health.ready()
     assert len(asked) == 1
-    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
-    health.ready()
-    assert len(asked) == 2
+    check("disk", lambda: asked.append(1), fresh=0.0)
+    for _ in range(5):
+        health.ready()
+    assert len(asked) == 6
 
 
-def test_what_recovers_is_ready_again(check: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
+def test_what_recovers_is_ready_again(check: Callable[..., None]) -> None:
     ill = [True]
-    check("bus", lambda: no_answer() if ill[0] else None)
+    check("bus", lambda: no_answer() if ill[0] else None, fresh=0.0)
     assert not health.ready()[0]
     ill[0] = False
     assert health.ready()[0]

@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
-from doran.kernel import telemetry
+from doran.kernel import deadline, telemetry
 from doran.kernel.http import handler400, handler403, handler404, handler500
 from doran.kernel.siblings import Question
 from doran.server.django_pool import DjangoPool
@@ -296,6 +297,37 @@ async def test_who_leaves_while_waiting_is_forgotten() -> None:
 
     assert impatient.heard == []
     assert [request.path for request in seen] == ["/gate/", "/echo/"]
+
+
+async def test_who_waits_behind_threads_that_get_nowhere_is_refused_in_time() -> None:
+    stuck, free = threading.Event(), threading.Event()
+
+    def wait(request: HttpRequest) -> HttpResponse:
+        stuck.set()
+        free.wait(60)
+        return HttpResponse("late")
+
+    views["wait"] = wait
+    async with running(threads=1, patience=0.0) as pool:
+        busy = asyncio.create_task(Client(pool, "wait").ask())
+        await asyncio.to_thread(stuck.wait, 10)
+        try:
+            refused = await Client(pool, "echo").ask()  # not before somebody is free
+            assert refused.status == 503
+            assert [request.path for request in seen] == ["/wait/"]
+        finally:
+            free.set()
+        assert (await busy).status == 200
+        assert (await Client(pool, "echo").ask()).status == 201
+
+
+async def test_who_is_late_only_because_others_came_before_is_served() -> None:
+    line = deadline.Queue(10.0)
+    long_ago = time.monotonic() - 100
+    assert line.is_over(long_ago)
+    line.served()
+    assert not line.is_over(long_ago)
+    assert line.prolonged(long_ago) > time.monotonic()
 
 
 async def test_as_many_as_there_are_threads_are_answered_at_the_same_time() -> None:

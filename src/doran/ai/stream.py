@@ -26,7 +26,7 @@ from django.db import DatabaseError
 from doran.ai.jobs import following, of, views
 from doran.ai.models import AiJob
 from doran.contracts.errors import Problem
-from doran.kernel import auth, telemetry
+from doran.kernel import auth, config, deadline, telemetry
 from doran.kernel.doors import reopen_if_broken
 from doran.kernel.http import problems
 from doran.kernel.http.edge import count_call
@@ -138,7 +138,9 @@ class Streams:
         await send({"type": "http.response.body", "body": b""})
 
     async def _aside(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _answered, question)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, _answered, question, deadline.within(config.current().database_patience)
+        )
 
 
 class _Place:
@@ -213,9 +215,12 @@ def _looked(token: str, job_id: str) -> tuple[str, AiJob]:
     return user_id, of(user_id, job_id)
 
 
-def _answered(question: Callable[[], T]) -> T:
+def _answered(question: Callable[[], T], ends_at: float) -> T:
     try:
-        return question()
+        with deadline.until(ends_at):
+            if deadline.is_over():
+                raise Problem("unavailable", retry_after=1)
+            return question()
     except DatabaseError:
         reopen_if_broken("ai")
         raise

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from functools import partial
 
 from django.db.models import F, QuerySet
 
 from doran.chat import timelines, unread
 from doran.chat.models import Conversation, Member, Message, Outbox
+from doran.chat.reading import Readers
 from doran.chat.storing import Sent
 from doran.chat.typing import TypingSigns
 from doran.chat.writer import DATABASE, Job, Outcome, Reply, Writer
@@ -68,7 +68,7 @@ class Unheard:
     found again from the marks, so nothing is forgotten.
     """
 
-    def __init__(self, *, writer: Writer, readers: Executor, seconds: float) -> None:
+    def __init__(self, *, writer: Writer, readers: Readers, seconds: float) -> None:
         self._writer = writer
         self._readers = readers
         self._seconds = seconds
@@ -98,7 +98,7 @@ class Unheard:
     async def _guarded(self, step: Callable[[], object]) -> bool:
         """Take a step; say whether it succeeded."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._readers, step)
+            await self._readers(step)
         except Exception:
             log.exception("looking for undelivered messages failed; it is tried again")
             return False

@@ -3,35 +3,62 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from doran.kernel import telemetry, trouble
+from doran.kernel import deadline, telemetry, trouble
+from doran.kernel.backoff import backoff
 
 log = logging.getLogger(__name__)
 
 CONFLICTS_AT_MOST: Final = 5
-_SHORTEST, _LONGEST = 0.02, 1.0
+LOOK_AGAIN_SECONDS: Final = 1.0
+_LONGEST_PAUSE: Final = 1.0
 
 
 @dataclass(slots=True)
 class Patience:
-    """`seconds` is how long changes wait for a database that is away, from when it was first missed.
+    """`seconds` is how long changes wait for a database that is away or silent, from when it was first asked in vain.
 
-    After that they are refused at once, until it answers again.
+    After that they are refused at once until it answers again, and whether it does is tried once a second.
     """
 
     seconds: float
+    _began: float = 0.0
+    _failed_at: float = 0.0
     _away_since: float | None = None
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the last try was in vain."""
+        return self._away_since is not None
+
+    def is_used_up(self) -> bool:
+        """Whether trying is pointless: the database has been away for too long, and was still a moment ago."""
+        return self._has_lasted() >= self.seconds and time.monotonic() - self._failed_at < LOOK_AGAIN_SECONDS
+
+    @contextmanager
+    def tries(self, seconds: float) -> Iterator[None]:
+        """A try: the database may take so long, and a little more where it answers but is slow."""
+        self._began = time.monotonic()
+        with deadline.until(deadline.within(seconds)):
+            yield
+
     def bears(self, wrong: BaseException, tries: int, *, hurry: bool = False) -> bool:
-        """Wait a little, then say whether what failed `tries` times may be tried again. Who is in a `hurry` waits for no server."""
+        """Sleep with back-off and return True if what failed `tries` times may be tried again.
+
+        Who is in a `hurry` waits for no server.
+        """
         if trouble.is_conflict(wrong):
             telemetry.commit_repeated("conflict")
             return tries < CONFLICTS_AT_MOST and _pause(tries)
-        if not trouble.is_away(wrong) or self._has_lasted() >= self.seconds or hurry:
+        if not trouble.is_away(wrong):
+            return False
+        self._miss()
+        if hurry or self._has_lasted() >= self.seconds:
             return False
         telemetry.commit_repeated("away")
         return _pause(tries)
@@ -42,14 +69,17 @@ class Patience:
             log.warning("the database is back", extra={"seconds": round(self._has_lasted(), 1)})
             self._away_since = None
 
-    def _has_lasted(self) -> float:
-        now = time.monotonic()
+    def _miss(self) -> None:
+        """A server that is silent has been away since it was asked, not since it was given up."""
+        self._failed_at = time.monotonic()
         if self._away_since is None:
             log.warning("the database is away; changes wait")
-            self._away_since = now
-        return now - self._away_since
+            self._away_since = self._began
+
+    def _has_lasted(self) -> float:
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
 
 
 def _pause(tries: int) -> bool:
-    time.sleep(min(_LONGEST, _SHORTEST * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
+    time.sleep(backoff(tries - 1, _LONGEST_PAUSE))
     return True

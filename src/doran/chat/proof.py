@@ -40,8 +40,14 @@ class Proof:
             self._begin()
 
     def holds(self) -> bool:
-        """Whether the last transaction that left a number is committed. Waits while it is open on the server."""
+        """Whether the last transaction that left a number is committed. Waits while it is open on the server.
+
+        A row that is not committed yet cannot be locked: whoever adds the same one waits for that, too.
+        """
         with transaction.atomic(using=sql.DATABASE):
+            LastCommit.objects.using(sql.DATABASE).bulk_create(
+                [LastCommit(writer_id=self._writer, number=0, at=clock.now())], ignore_conflicts=True
+            )
             mine = LastCommit.objects.using(sql.DATABASE).select_for_update().filter(writer_id=self._writer).first()
         return mine is not None and mine.number == self._number
 

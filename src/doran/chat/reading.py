@@ -12,20 +12,24 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from doran.chat.writer import DATABASE
 from doran.contracts.errors import Problem
-from doran.kernel import trouble
+from doran.kernel import deadline, trouble
 
 T = TypeVar("T")
 
 
 class Readers:
-    """`await readers(fn)` runs `fn` in a thread whose connection stays open."""
+    """`await readers(fn)` runs `fn` in a thread whose connection stays open.
 
-    def __init__(self, threads: int) -> None:
+    It is refused as `unavailable` when the database gives no answer within `seconds`, waiting for a thread included.
+    """
+
+    def __init__(self, threads: int, *, seconds: float) -> None:
+        self._line = deadline.Queue(seconds)
         self._opened: list[BaseDatabaseWrapper] = []
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="reader", initializer=self._begin)
 
     async def __call__(self, read: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.pool, _mended, read)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, self._mended, read, self._line.ends_at())
 
     def close(self) -> None:
         self.pool.shutdown(wait=True)
@@ -36,17 +40,22 @@ class Readers:
     def _begin(self) -> None:
         self._opened.append(connections[DATABASE])
 
-
-def _mended(read: Callable[[], T]) -> T:
-    """A read is repeated once, for its connection may have died unseen; if in vain, it is refused as `unavailable`."""
-    for is_last in (False, True):
-        try:
-            return read()
-        except Exception as wrong:
-            if not trouble.is_passing(wrong):
-                raise
-            if is_last:
-                raise Problem("unavailable", retry_after=1) from wrong
-        finally:
-            connections[DATABASE].close_if_unusable_or_obsolete()
-    raise AssertionError("the last try ends in an answer or a refusal")
+    def _mended(self, read: Callable[[], T], ends_at: float) -> T:
+        """A read is repeated once, for its connection may have died unseen; if in vain, it is refused."""
+        with deadline.until(self._line.prolonged(ends_at)):
+            for is_last in (False, True):
+                if deadline.is_over():
+                    break
+                try:
+                    found = read()
+                except Exception as wrong:
+                    if not trouble.is_passing(wrong):
+                        raise
+                    if is_last:
+                        raise Problem("unavailable", retry_after=1) from wrong
+                else:
+                    self._line.served()
+                    return found
+                finally:
+                    connections[DATABASE].close_if_unusable_or_obsolete()
+        raise Problem("unavailable", retry_after=1)

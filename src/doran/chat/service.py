@@ -74,7 +74,7 @@ class ChatService:
         self.hub = Hub(sockets_per_person=config.sockets_per_person)
         self.sharing = self._sharing()
         self.presence = self.sharing.presence
-        self.readers = Readers(config.readers)
+        self.readers = Readers(config.readers, seconds=config.database_patience)
         self._signs = TypingSigns(self.hub, self.sharing.hints, seconds=config.typing_seconds)
         self._screens = Screens(self.hub, self.sharing.hints)
         self.sharing.hints.listen(SESSION, self._hear_of_session)
@@ -90,7 +90,7 @@ class ChatService:
             batch=config.batch,
             limit=config.writer_queue,
         )
-        self.unheard = Unheard(writer=self.writer, readers=self.readers.pool, seconds=config.undelivered_seconds)
+        self.unheard = Unheard(writer=self.writer, readers=self.readers, seconds=config.undelivered_seconds)
         self._delivering = Delivering(self.sharing.fanout, self._signs, self.unheard)
         apart = partial(self.writer.run, apart=True)
         self.relay = Relay(Outbox, bus, run_in_transaction=apart, shared=is_one_of_many, linger=0.05)

@@ -64,7 +64,7 @@ class Alone:
 
     async def start(self, epoch: str) -> None:
         if nodes.has_server():
-            self._readers = Readers(1)
+            self._readers = Readers(1, seconds=10.0)
             await self._readers(feed.forget)
             self._node = await self._readers(nodes.create)
             self._renewing = asyncio.ensure_future(_every_ten_seconds(self._readers, partial(nodes.renew, self._node)))
@@ -88,7 +88,7 @@ class Together:
         self.presence: Presence = SharedPresence(hub, self.hints)
         self.account: Account
         self.account = self._writer = FeedWriter()
-        self._readers = Readers(2)
+        self._readers = Readers(2, seconds=config.database_patience)
         self._archive = _Archive(self._readers, self._writer)
         self.fanout: Fanout
         self.fanout = self._fanout = SharedFanout(hub, self.hints, self._archive, shown=shown)

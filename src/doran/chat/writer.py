@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
+from doran.chat import statements as sql
 from doran.chat.patience import Patience
 from doran.chat.proof import Proof
 from doran.contracts.errors import Problem
@@ -235,20 +236,30 @@ class Writer:
 
         While the database is away, or others are in the way, the same is tried again.
         """
+        if self.patience.is_used_up():
+            return _refused(batch)
         for tries in itertools.count(1):
             try:
-                commits = self._settled(batch) or [self._in_transaction(batch, careful=careful)]
+                commits = self._tried(batch, careful=careful)
             except IntegrityError as wrong:
                 self._take_back(wrong)
                 return self._each_alone(batch, wrong) if careful else self._written(batch, careful=True)
             except Exception as wrong:
                 self._take_back(wrong)
                 if not self.patience.bears(wrong, tries, hurry=self._stopping):
-                    return _refused(batch, wrong) if trouble.is_away(wrong) else self._each_alone(batch, wrong)
+                    return _refused(batch) if trouble.is_away(wrong) else self._each_alone(batch, wrong)
             else:
                 self.patience.is_relieved()
                 return commits
         raise AssertionError("tries never end by themselves")
+
+    def _tried(self, batch: list[Any], *, careful: bool) -> list[Commit]:
+        """One try. A database that was away has to answer something small first, and is not waited for again."""
+        if self.patience.is_away:
+            with self.patience.tries(0.0):
+                sql.cursor().execute("SELECT 1")
+        with self.patience.tries(self.patience.seconds):
+            return self._settled(batch) or [self._in_transaction(batch, careful=careful)]
 
     def _take_back(self, wrong: Exception) -> None:
         """Nothing of it is stored, unless the connection broke before the COMMIT was answered."""
@@ -281,7 +292,7 @@ class Writer:
 
     def _each_alone(self, batch: list[Any], wrong: Exception) -> list[Commit]:
         if len(batch) == 1:
-            return _refused(batch, wrong)
+            return _refused(batch, _refusal(wrong))
         return [one for work in batch for one in self._written([work])]
 
     def _in_transaction(self, batch: list[Any], *, careful: bool) -> Commit:
@@ -319,9 +330,10 @@ def _hooks() -> list[Callable[[], object]]:
     return [hook for _, hook, *_ in waiting]
 
 
-def _refused(batch: Sequence[Any], wrong: Exception) -> list[Commit]:
-    refusal = _refusal(wrong)
-    return [Commit([(work.reply, Outcome(refusal=refusal)) for work in batch], None)]
+def _refused(batch: Sequence[Any], refusal: Problem | None = None) -> list[Commit]:
+    """Nothing of it is written, as far as is known. Without a reason: the database is away."""
+    outcome = Outcome(refusal=refusal or Problem("unavailable", retry_after=1))
+    return [Commit([(work.reply, outcome) for work in batch], None)]
 
 
 def _nobody(outcome: Outcome) -> None:

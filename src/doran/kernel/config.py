@@ -255,7 +255,7 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         (
             "database_patience",
             "10",
-            "seconds that changes wait for a database that is away; then they are answered 503",
+            "seconds that calls and changes wait for a database that is away or says nothing; then they are answered 503",
             _seconds(0, 300),
         ),
         ("batch", "256", "the most sends that one transaction takes", _whole(1, 10_000)),

@@ -27,7 +27,7 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from doran.contracts.errors import Problem
-from doran.kernel import telemetry
+from doran.kernel import deadline, telemetry
 from doran.kernel.http import problems
 from doran.kernel.siblings import Question
 
@@ -57,13 +57,14 @@ class Reply(NamedTuple):
 
 
 class Job:
-    """One request on its way through the pool."""
+    """One request on its way through the pool. By `ends_at` it is answered."""
 
-    __slots__ = ("body", "claimed", "context", "loop", "reply", "scope")
+    __slots__ = ("body", "claimed", "context", "ends_at", "loop", "reply", "scope")
 
-    def __init__(self, scope: Scope, body: bytes) -> None:
+    def __init__(self, scope: Scope, body: bytes, ends_at: float) -> None:
         self.scope = scope
         self.body = body
+        self.ends_at = ends_at
         self.claimed = threading.Lock()
         self.context = contextvars.copy_context()
         self.loop = asyncio.get_running_loop()
@@ -88,7 +89,8 @@ class DjangoPool:
     """An ASGI application for `http` scopes. Start it once, await `close` before the process ends.
 
     `threads` answer at the same time, `queue` more may wait; who comes then gets 503 with Retry-After.
-    A body of more than `body_bytes` gets 413 unread, one that takes over `body_seconds` 408.
+    A body of more than `body_bytes` gets 413 unread, one that takes over `body_seconds` 408. From then on a call waits
+    `patience` seconds for a thread and for databases that say nothing; then it gets 503, too.
     `observe(method, route, status, seconds)` is told of each answer.
     """
 
@@ -99,12 +101,14 @@ class DjangoPool:
         queue: int,
         body_bytes: int,
         body_seconds: float = 15.0,
+        patience: float = 10.0,
         observe: Observe = telemetry.request_served,
     ) -> None:
         self.threads = threads
         self.queue = queue
         self.body_bytes = body_bytes
         self.body_seconds = body_seconds
+        self._line = deadline.Queue(patience)
         self.in_flight = 0
         self._observe = observe
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -157,7 +161,7 @@ class DjangoPool:
         self._need_room()
         self.in_flight += 1
         try:
-            return await self._answer(Job(scope, body), receive)
+            return await self._answer(Job(scope, body, self._line.ends_at()), receive)
         finally:
             self.in_flight -= 1
 
@@ -195,15 +199,31 @@ class DjangoPool:
     async def _answer(self, job: Job, receive: Receive) -> Reply:
         self._jobs.put(job)
         if self.waiting:
-            await _unless_gone(job, receive)
+            await self._unless_gone(job, receive)
         return await job.reply
+
+    async def _unless_gone(self, job: Job, receive: Receive) -> None:
+        """Wait for the answer, but take the job back if the client leaves, or time is up, before a thread begins."""
+        leaving = asyncio.ensure_future(_leaves(receive))
+        either: set[asyncio.Future[Any]] = {job.reply, leaving}
+        try:
+            done: set[asyncio.Future[Any]] = set()
+            while not done and not job.claimed.locked():
+                if self._line.is_over(job.ends_at) and job.claim():
+                    raise Problem("unavailable", retry_after=1)
+                longest = max(deadline.LEAST_SECONDS, job.ends_at - time.monotonic())
+                done, _ = await asyncio.wait(either, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
+            if leaving in done and leaving.result() and job.claim():
+                raise Gone
+        finally:
+            leaving.cancel()
 
     def _work(self) -> None:
         """What each thread does until it is told to stop."""
         try:
             while (job := self._jobs.get()) is not None:
                 if job.claim():
-                    job.settle(job.context.run(_safely, partial(self._ask_django, job.scope, job.body)))
+                    job.settle(job.context.run(_safely, partial(self._do, job)))
         finally:
             connections.close_all()
 
@@ -216,10 +236,19 @@ class DjangoPool:
         reply = _safely(lambda: _whole(*self._respond(_inside(question), question.body or b"")))
         return reply.status, reply.body
 
+    def _do(self, job: Job) -> Reply:
+        with deadline.until(self._line.prolonged(job.ends_at)):
+            if deadline.is_over():
+                raise Problem("unavailable", retry_after=1)
+            reply = self._ask_django(job.scope, job.body)
+        if reply.status != 503:
+            self._line.served()
+        return reply
+
     def _ask_django(self, scope: Scope, body: bytes) -> Reply:
         """A look is taken once more where the connection for it had died unseen."""
         reply, has_broken = self._ask_once(scope, body)
-        if has_broken and reply.status == 503 and scope["method"] in LOOKS:
+        if has_broken and reply.status == 503 and scope["method"] in LOOKS and not deadline.is_over():
             reply, _ = self._ask_once(scope, body)
         return reply
 
@@ -263,18 +292,6 @@ def _inside(question: Question) -> Scope:
         "scheme": "http",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in question.headers.items()],
     }
-
-
-async def _unless_gone(job: Job, receive: Receive) -> None:
-    """Wait for the answer, but take the job back if the client leaves before a thread begins."""
-    leaving = asyncio.ensure_future(_leaves(receive))
-    either: set[asyncio.Future[Any]] = {job.reply, leaving}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if leaving.done() and leaving.result() and job.claim():
-            raise Gone
-    finally:
-        leaving.cancel()
 
 
 async def _leaves(receive: Receive) -> bool:

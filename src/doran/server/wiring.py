@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from doran.chat.service import ChatService
 
 log = logging.getLogger(__name__)
+telemetry.readings.at_end.append(connections.close_all)
 
 
 class Worker(Protocol):
@@ -76,7 +77,9 @@ class House:
     def __post_init__(self) -> None:
         config = self.config
         self.bus = open_bus(config.bus, listeners=config.listeners)
-        self.pool = DjangoPool(threads=config.threads, queue=config.queue, body_bytes=config.body_bytes)
+        self.pool = DjangoPool(
+            threads=config.threads, queue=config.queue, body_bytes=config.body_bytes, patience=config.database_patience
+        )
         self.app = _application(self)
         self._way_back = AsyncExitStack()
 
@@ -116,7 +119,7 @@ class House:
         await self._count_together()
         self._introduce_each_other()
         for service in self.config.services:
-            self._watch(f"{service} database", partial(_look_at_database, service))
+            self._watch(f"{service} database", partial(_look_at_database, service), source=f"{service} database")
             if service == "chat":
                 await self._start_chat()
             else:
@@ -283,11 +286,11 @@ def _look_at_sibling(service: str) -> None:
 
 
 def _look_at_database(service: str) -> None:
-    try:
-        with connections[service].cursor() as cursor:
-            cursor.execute("SELECT 1")
-    finally:
-        connections[service].close()
+    """On a connection that is kept as long as it works."""
+    connection = connections[service]
+    if connection.connection is not None and not connection.is_usable():
+        connection.close()
+    connection.ensure_connection()
 
 
 def _application(house: House) -> Any:

@@ -27,7 +27,7 @@ from doran.ai.providers import Trouble
 from doran.ai.shop import Shop
 from doran.contracts.errors import JOB_FAILURES, Problem
 from doran.kernel import clock, faults, telemetry, trouble, worker
-from doran.kernel.doors import look
+from doran.kernel.telemetry.health import SELDOM_SECONDS
 
 log = logging.getLogger("doran.ai.jobs")
 
@@ -57,19 +57,22 @@ class Worker(worker.Worker):
         self._background: set[UUID] = set()
         self._heard_at: dict[UUID, float] = {}
         self._sweeping, self._pruning = worker.Every(_SWEEP_EVERY), worker.Every(_PRUNE_EVERY)
+        self._unwatch: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        telemetry.watch_jobs(lambda: look(DATABASE, _numbers))
-        telemetry.health.register("ai jobs", self._health, needed=False)
+        source = f"{DATABASE} database"
+        self._unwatch = telemetry.watch_jobs(_numbers, source=source)
+        telemetry.health.register("ai jobs", self._health, source=source, fresh=SELDOM_SECONDS, needed=False)
         super().start()
 
     def stop(self) -> None:
+        self._unwatch()
         telemetry.health.unregister("ai jobs")
         super().stop()
 
     def _health(self) -> str:
         self.check()
-        waiting, running, age = look(DATABASE, claiming.backlog)
+        waiting, running, age = claiming.backlog()
         return f"{waiting} jobs wait, the oldest for {age:.0f} s; {running} run"
 
     # -- what a worker is ------------------------------------------------------------------------

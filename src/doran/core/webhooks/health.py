@@ -9,7 +9,6 @@ from django.db.models import Count, Min, Q
 
 from doran.core.models import WebhookDelivery, WebhookEndpoint
 from doran.kernel import clock
-from doran.kernel.doors import look
 
 DATABASE: Final = "core"
 State = Literal["unused", "healthy", "failing", "unhealthy", "disabled"]
@@ -39,7 +38,7 @@ def debts(endpoint: WebhookEndpoint) -> tuple[int, int, datetime | None]:
 
 def summary() -> str:
     """One remark for the readiness answer."""
-    count, age = look(DATABASE, backlog)
+    count, age = backlog()
     return f"{count} events wait, the oldest for {age:.0f} s" if count else "no event waits"
 
 

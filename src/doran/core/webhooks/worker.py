@@ -22,8 +22,8 @@ from doran.core.webhooks.wanted import wanted
 from doran.core.webhooks.writing import together
 from doran.kernel import clock, faults, telemetry, worker
 from doran.kernel.config import Config
-from doran.kernel.doors import look
 from doran.kernel.outward import Outward, rules
+from doran.kernel.telemetry.health import SELDOM_SECONDS
 
 log = logging.getLogger("doran.core.webhooks")
 
@@ -45,13 +45,16 @@ class Worker(worker.Worker):
         self._results: list[_Result] = []
         self._settling: asyncio.Task[None] | None = None
         self._pruning = worker.Every(_PRUNE_EVERY)
+        self._unwatch: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        telemetry.watch_webhooks(lambda: look(DATABASE, health.backlog))
-        telemetry.health.register("webhooks", self._health, needed=False)
+        source = f"{DATABASE} database"
+        self._unwatch = telemetry.watch_webhooks(health.backlog, source=source)
+        telemetry.health.register("webhooks", self._health, source=source, fresh=SELDOM_SECONDS, needed=False)
         super().start()
 
     def stop(self) -> None:
+        self._unwatch()
         telemetry.health.unregister("webhooks")
         super().stop()
 

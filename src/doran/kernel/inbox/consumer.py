@@ -20,7 +20,7 @@ from doran.contracts.events import BadEvent, Envelope, Event, UnknownEvent
 from doran.kernel import clock, faults, redaction, telemetry
 from doran.kernel.bus import Bus, Concern, Unavailable, every
 from doran.kernel.dead_letters import WAITS, AbstractDeadLetter, Letters, read, reason
-from doran.kernel.doors import Door, commit, directly, home, look
+from doran.kernel.doors import Door, commit, directly, home
 from doran.kernel.inbox.marks import Marks
 from doran.kernel.inbox.tables import AbstractInbox
 
@@ -89,7 +89,6 @@ class Consumer:
     def attach(self, bus: Bus) -> None:
         """Listen from now on."""
         bus.subscribe(self.subscription, self.event_types(), self.handle, self.concerns)
-        telemetry.watch_dead_letters(self.subscription, lambda: look(self._database, self.letters.count))
 
     def event_types(self) -> Collection[str]:
         """Every type with a handler, and the deletions that concern what may wait here."""

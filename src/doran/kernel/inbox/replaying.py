@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from django.db import connections
 
+from doran.kernel import telemetry
 from doran.kernel.doors import home, reopen_if_broken
 from doran.kernel.inbox.consumer import Consumer
 
@@ -23,15 +25,19 @@ class Replayer:
         self._consumer, self._poll = consumer, poll
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._unwatch: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         self._stopping.clear()
+        letters, source = self._consumer.letters, f"{home(self._consumer.dead_letters)} database"
+        self._unwatch = telemetry.watch_dead_letters(self._consumer.subscription, letters.count, source=source)
         name = f"replayer-{self._consumer.subscription}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the letter under way."""
+        """Finish the letter under way. Safe to call twice."""
+        self._unwatch()
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()

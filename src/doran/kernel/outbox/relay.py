@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,13 +15,14 @@ from doran.kernel import clock, faults, telemetry
 from doran.kernel.backoff import backoff
 from doran.kernel.bus import Bus, Unavailable
 from doran.kernel.dead_letters import reason
-from doran.kernel.doors import Door, commit, directly, home, look, reopen_if_broken
+from doran.kernel.doors import Door, commit, directly, home, reopen_if_broken
 from doran.kernel.lanes import LANES
 from doran.kernel.outbox.leases import EveryLane, Lanes, Leases
 from doran.kernel.outbox.parking import Parking
 from doran.kernel.outbox.sending import Stuck, send
 from doran.kernel.outbox.table import AbstractOutbox, when_said
 from doran.kernel.outbox.waiting import Row
+from doran.kernel.telemetry.health import SELDOM_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +87,18 @@ class Relay:
         self._pass = threading.Condition()
         self._passes_begun = self._passes_done = 0
         self._thread: threading.Thread | None = None
+        self._unwatch: Callable[[], None] = lambda: None
 
     # -- outside --------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin with what an earlier process left."""
         when_said(self._outbox, self.wake)
-        telemetry.watch_outbox(self.service, lambda: look(self._database, self.state))
-        telemetry.health.register(f"{self.service} outbox", lambda: look(self._database, self._remark), needed=False)
+        source = f"{self._database} database"
+        self._unwatch = telemetry.watch_outbox(self.service, self.state, source=source)
+        telemetry.health.register(
+            f"{self.service} outbox", self._remark, source=source, fresh=SELDOM_SECONDS, needed=False
+        )
         self._stopping.clear()
         self._woken.set()
         self._thread = threading.Thread(target=self._run, name=f"relay-{self.service}", daemon=True)
@@ -106,6 +111,7 @@ class Relay:
     def stop(self, *, timeout: float | None = None) -> None:
         """Finish the pass under way. What waits stays in the table for the next start."""
         when_said(self._outbox, None)
+        self._unwatch()
         telemetry.health.unregister(f"{self.service} outbox")
         self._stopping.set()
         self._woken.set()

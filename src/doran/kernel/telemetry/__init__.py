@@ -1,6 +1,6 @@
 """What the operator sees: one trace id from socket to push, logs without content, metrics, health."""
 
-from doran.kernel.telemetry import health
+from doran.kernel.telemetry import health, readings
 from doran.kernel.telemetry.answers import answer_paid, job_asked, job_ended, screens_told, watch_jobs
 from doran.kernel.telemetry.logs import configure
 from doran.kernel.telemetry.metrics import (
@@ -68,6 +68,7 @@ __all__ = [
     "provider_began",
     "provider_state",
     "rate_limited",
+    "readings",
     "render",
     "request_served",
     "screens_told",

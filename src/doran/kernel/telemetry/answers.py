@@ -64,6 +64,6 @@ def screens_told(outcome: str) -> None:
     _told.labels(outcome).inc()
 
 
-def watch_jobs(ask: Callable[[], tuple[float, ...]]) -> None:
+def watch_jobs(ask: Callable[[], tuple[float, ...]], *, source: str = "") -> Callable[[], None]:
     """How many wait and run, the age of the oldest in seconds, and whether the AI is off."""
-    _jobs.watch("", ask)
+    return _jobs.watch("", ask, source=source)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Final, TypedDict
+
+from doran.kernel.telemetry.readings import Reading
 
 Check = Callable[[], str | None]
 FRESH_SECONDS = 1.0
+SELDOM_SECONDS: Final = 15.0
 
 
 class Unwell(Exception):
@@ -25,68 +25,54 @@ class Finding(TypedDict):
 Answer = tuple[bool, dict[str, Finding]]
 
 
-@dataclass(slots=True)
-class _Asked:
-    """One dependency. A check that hangs is not asked again before it returns."""
+class _Asked(Reading[str | None]):
+    """One dependency."""
 
-    check: Check
-    timeout: float
-    needed: bool
-    quiet: bool = False
-    finding: Finding = field(init=False)
-    asked_at: float = float("-inf")
-    running: threading.Thread | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, check: Check, *, source: str, timeout: float, fresh: float, needed: bool, quiet: bool) -> None:
+        super().__init__(check, source=source, timeout=timeout, fresh=fresh)
+        self._needed, self.quiet = needed, quiet
 
-    def __post_init__(self) -> None:
-        self.finding = self._found("not asked yet", ok=False)
-
-    def answer(self, running: threading.Thread | None, until: float) -> Finding:
-        if running is not None:
-            running.join(max(0.0, until - time.monotonic()))
-            if running.is_alive():
-                return self._found(f"no answer in {self.timeout:g} s", ok=False)
-        return self.finding
-
-    def begin(self) -> threading.Thread | None:
-        """Who is finding out now; None where the last answer is fresh."""
-        with self.lock:
-            if self.running is not None and self.running.is_alive():
-                return self.running
-            if time.monotonic() - self.asked_at < FRESH_SECONDS:
-                return None
-            self.running = threading.Thread(target=self._ask, name="health", daemon=True)
-            self.running.start()
-            return self.running
-
-    def _ask(self) -> None:
-        try:
-            self.finding = self._found(self.check() or "", ok=True)
-        except Unwell as unwell:
-            self.finding = self._found(str(unwell), ok=False)
-        except Exception as wrong:
-            self.finding = self._found(type(wrong).__name__, ok=False)
-        self.asked_at = time.monotonic()
+    def finding(self) -> Finding:
+        if not self.wait(float("inf")):
+            return self._found(f"no answer in {self.timeout:g} s", ok=False)
+        if self.error is None:
+            return self._found(self.answer or "", ok=True)
+        said = str(self.error) if isinstance(self.error, Unwell) else type(self.error).__name__
+        return self._found(said, ok=False)
 
     def _found(self, detail: str, *, ok: bool) -> Finding:
-        return Finding(ok=ok, needed=self.needed, detail=detail)
+        return Finding(ok=ok, needed=self._needed, detail=detail)
 
 
 _registered: dict[str, _Asked] = {}
 
 
-def register(name: str, check: Check, *, timeout: float = 1.0, needed: bool = True, quiet: bool = False) -> None:
+def register(
+    name: str,
+    check: Check,
+    *,
+    source: str = "",
+    timeout: float = 1.0,
+    fresh: float | None = None,
+    needed: bool = True,
+    quiet: bool = False,
+) -> None:
     """`check` returns nothing or a short remark when all is well, and raises when it is not.
 
-    It runs in a thread of its own and must close what it opens. Of an exception only the class
-    is shown, unless it is `Unwell`. What is not `needed` is shown as well, but work goes on without it.
-    What is `quiet` is shown only while it is not well.
+    It runs in a thread that all checks of one `source` share, by default its own, and may keep open there what it
+    needs of databases. Its answer is good for `fresh` seconds, by default one. Of an exception only the class is shown,
+    unless it is `Unwell`. What is not `needed` is shown as well, but work goes on without it. What is `quiet` is shown
+    only while it is not well.
     """
-    _registered[name] = _Asked(check, timeout, needed, quiet)
+    unregister(name)
+    fresh = FRESH_SECONDS if fresh is None else fresh
+    source = source or name
+    _registered[name] = _Asked(check, source=source, timeout=timeout, fresh=fresh, needed=needed, quiet=quiet)
 
 
 def unregister(name: str) -> None:
-    _registered.pop(name, None)
+    if (asked := _registered.pop(name, None)) is not None:
+        asked.close()
 
 
 def live() -> Answer:
@@ -95,9 +81,11 @@ def live() -> Answer:
 
 
 def ready() -> Answer:
-    """Whether work can be taken, and each dependency by name. Blocks up to the longest time-out."""
-    begun = time.monotonic()
-    asked = [(name, one, one.begin()) for name, one in list(_registered.items())]
-    answers = [(name, one.answer(running, begun + one.timeout), one.quiet) for name, one, running in asked]
+    """Whether work can be taken, and each dependency by name. Blocks up to the longest time-out, counted from when
+    a question was asked: what hangs already is not waited for again."""
+    asked = list(_registered.items())
+    for _, one in asked:
+        one.begin()
+    answers = [(name, one.finding(), one.quiet) for name, one in asked]
     shown = {name: finding for name, finding, quiet in answers if not (quiet and finding["ok"])}
     return all(finding["ok"] for finding in shown.values() if finding["needed"]), shown

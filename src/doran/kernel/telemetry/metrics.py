@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import platform
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import HistogramMetricFamily
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 import doran
 from doran.contracts import frames
 from doran.contracts.errors import CLOSES
+from doran.kernel.telemetry.readings import Reading, refresh
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY: Final = CollectorRegistry()
@@ -28,6 +30,9 @@ REGISTRY: Final = CollectorRegistry()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+READ_SECONDS: Final = 1.0
+STALE_SECONDS: Final = 60.0
+_GLANCE: Final = 0.25  # so long a reader of metrics waits for what can be told at once
 _CLOSE_CODES = frozenset({*CLOSES, *range(1000, 1016)})
 
 
@@ -80,15 +85,30 @@ class Tally(Collector):
 
 
 class Watched(Collector):
-    """Gauges that are asked for only when somebody reads the metrics. One that fails is left out."""
+    """Gauges that are asked for only when somebody reads the metrics. One that fails is left out, and counted.
+
+    What a `source` must be asked for, such as a database, is read beside: metrics never wait for it. While it does
+    not answer, what it said last is shown for a minute; `doran_reading_age_seconds` says how old that is.
+    """
 
     def __init__(self, names: Sequence[tuple[str, str]], label: str | None) -> None:
         self._names, self._label = names, label
         self._asked: dict[str, Callable[[], Sequence[float]]] = {}
         REGISTRY.register(self)
 
-    def watch(self, whose: str, ask: Callable[[], Sequence[float]]) -> None:
-        self._asked[whose] = ask
+    def watch(self, whose: str, ask: Callable[[], Sequence[float]], *, source: str = "") -> Callable[[], None]:
+        """Show what `ask` answers, until what is returned is called."""
+        reading = _Beside(ask, source) if source else None
+        shown = self._asked[whose] = ask if reading is None else reading.shown
+
+        def end() -> None:
+            """Safe to call twice."""
+            if self._asked.get(whose) is shown:
+                del self._asked[whose]
+            if reading is not None:
+                reading.end()
+
+        return end
 
     def describe(self) -> Iterable[Metric]:
         return self._families()
@@ -113,6 +133,53 @@ class Watched(Collector):
             return ()
 
 
+class _Beside(Reading[Sequence[float]]):
+    """Gauges that a dependency must be asked for."""
+
+    all: ClassVar[dict[int, _Beside]] = {}
+
+    def __init__(self, ask: Callable[[], Sequence[float]], source: str) -> None:
+        super().__init__(ask, source=source, timeout=READ_SECONDS, fresh=0.0)
+        _Beside.all[id(self)] = self
+
+    def end(self) -> None:
+        if _Beside.all.pop(id(self), None) is not None:
+            self.close()
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self.answered_at
+
+    def shown(self) -> Sequence[float]:
+        """What was answered last, if that is not too long ago."""
+        if self.error is not None or self.is_pending:
+            _unreadable.inc()
+        return self.answer if self.answer is not None and self.age < STALE_SECONDS else ()
+
+
+class _Ages(Collector):
+    """How old the oldest thing is that a dependency has said of itself."""
+
+    def describe(self) -> Iterable[Metric]:
+        return [self._family()]
+
+    def collect(self) -> Iterable[Metric]:
+        ages: dict[str, float] = {}
+        for reading in list(_Beside.all.values()):
+            if reading.answer is not None:
+                ages[reading.source] = max(ages.get(reading.source, 0.0), reading.age)
+        family = self._family()
+        for source, age in ages.items():
+            family.add_metric([source], age)
+        return [family]
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        text = "Age of what a dependency said when it was asked last; grows while it does not answer"
+        return GaugeMetricFamily("doran_reading_age_seconds", text, labels=["source"])
+
+
+REGISTRY.register(_Ages())
 _requests = Histogram(
     "doran_http_request_duration_seconds",
     "REST calls by route template, method and status class",
@@ -331,18 +398,20 @@ def log_keys_dropped(count: int) -> None:
     _dropped.inc(count)
 
 
-def watch_outbox(service: str, ask: Callable[[], tuple[int, float, int, int]]) -> None:
+def watch_outbox(
+    service: str, ask: Callable[[], tuple[int, float, int, int]], *, source: str = ""
+) -> Callable[[], None]:
     """`ask` tells how many events wait, the age of the oldest in seconds, how many are parked, how many lanes are ours."""
-    _outboxes.watch(service, ask)
+    return _outboxes.watch(service, ask, source=source)
 
 
-def watch_dead_letters(service: str, ask: Callable[[], int]) -> None:
-    _dead_letters.watch(service, lambda: (ask(),))
+def watch_dead_letters(service: str, ask: Callable[[], int], *, source: str = "") -> Callable[[], None]:
+    return _dead_letters.watch(service, lambda: (ask(),), source=source)
 
 
-def watch_webhooks(ask: Callable[[], tuple[int, float]]) -> None:
+def watch_webhooks(ask: Callable[[], tuple[int, float]], *, source: str = "") -> Callable[[], None]:
     """`ask` tells how many events wait for endpoints and the age of the oldest in seconds."""
-    _webhooks.watch("", ask)
+    return _webhooks.watch("", ask, source=source)
 
 
 def watch_writer_queue(ask: Callable[[], int]) -> None:
@@ -350,5 +419,7 @@ def watch_writer_queue(ask: Callable[[], int]) -> None:
 
 
 def render() -> tuple[bytes, str]:
-    """Everything as Prometheus text, and its content type. Asks databases: not for the event loop."""
+    """Everything as Prometheus text, and its content type. Asks databases, but waits only for a glance: not for the
+    event loop."""
+    refresh(_Beside.all.values(), seconds=_GLANCE)
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

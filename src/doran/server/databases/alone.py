@@ -58,12 +58,11 @@ def _patient(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """To change a large table may take long: here no answer is late."""
     options = connection.settings_dict["OPTIONS"]
     connection.close()
-    if connection.vendor == "mysql":
-        options["read_timeout"] = _LONG
+    options["answer_seconds"] = _LONG
     try:
         yield
     finally:
-        options.pop("read_timeout", None)
+        options.pop("answer_seconds", None)
         connection.close()
 
 

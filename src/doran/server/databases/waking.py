@@ -18,6 +18,11 @@ class Waking(BaseDatabaseWrapper):
 
     _used_at = float("-inf")
 
+    def connect(self) -> None:
+        """A connection that took long to open is not tried before it is all set: that would begin a transaction."""
+        self.autocommit = False
+        super().connect()
+
     def close_if_health_check_failed(self) -> None:
         now = time.monotonic()
         if self._is_free() and (now - self._used_at > STILL_SECONDS or self.errors_occurred):

@@ -31,7 +31,7 @@ def opened(address: Address) -> dict[str, Any]:
 
 
 def _need_driver(address: Address) -> None:
-    if not (find_spec("MySQLdb") or find_spec("pymysql")):
+    if not find_spec("pymysql"):
         address.refuse("the driver for MySQL is missing; install it with: pip install 'doran[mysql]'")
 
 

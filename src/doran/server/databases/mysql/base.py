@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from typing import Any, Final
 
-try:
-    import MySQLdb
-except ImportError:
-    import pymysql
+import pymysql
 
-    pymysql.install_as_MySQLdb()
-    import MySQLdb
+pymysql.install_as_MySQLdb()
 
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.mysql import base, schema
+from django.db.backends.base.base import BaseDatabaseWrapper  # noqa: E402  Django's backend takes MySQLdb from above
+from django.db.backends.mysql import base, schema  # noqa: E402
+from django.utils.asyncio import async_unsafe  # noqa: E402
 
-from doran.server.databases.waking import Waking
+from doran.kernel import deadline  # noqa: E402
+from doran.server.databases.waking import Waking  # noqa: E402
 
 # A server that says nothing for so long counts as gone; what it holds for us it lets go by itself.
 CONNECT_SECONDS: Final = 5
@@ -25,6 +24,37 @@ LOCK_SECONDS: Final = 20
 IDLE_SECONDS: Final = 60
 
 STRICT: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+
+
+class Connection(pymysql.Connection):  # type: ignore[misc]
+    """A connection that waits for each answer no longer than the call it is used for may take."""
+
+    def __init__(self, **wanted: Any) -> None:
+        self._longest: float = wanted.pop("answer_seconds", ANSWER_SECONDS)
+        super().__init__(**wanted)
+
+    def connect(self, sock: Any = None) -> None:
+        self._allow()
+        self.connect_timeout = min(CONNECT_SECONDS, self._read_timeout)
+        super().connect(sock)
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self._allow()
+        super()._execute_command(command, sql)
+
+    def _allow(self) -> None:
+        self._read_timeout = self._write_timeout = deadline.seconds_left(self._longest)
+
+    def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+        """The driver would read every authority of this machine for each connection, and then trust anybody."""
+        return sslp if isinstance(sslp, ssl.SSLContext) else _unverified()
+
+
+@cache
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class SchemaEditor(schema.DatabaseSchemaEditor):
@@ -50,14 +80,11 @@ class DatabaseWrapper(Waking, base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         wanted: dict[str, Any] = super().get_connection_params()
-        return {
-            "autocommit": True,
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": ANSWER_SECONDS,
-            "write_timeout": ANSWER_SECONDS,
-            **_secured(**wanted.pop("tls")),
-            **wanted,
-        }
+        return {"autocommit": True, **_secured(**wanted.pop("tls")), **wanted}
+
+    @async_unsafe
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
+        return Connection(**conn_params)
 
     def init_connection_state(self) -> None:
         BaseDatabaseWrapper.init_connection_state(self)
@@ -76,14 +103,13 @@ class DatabaseWrapper(Waking, base.DatabaseWrapper):
 
 
 def _secured(mode: str, **files: str) -> dict[str, Any]:
-    """How the driver in use is told what TLS is wanted."""
-    if MySQLdb.__name__ == "MySQLdb":
-        return {"ssl_mode": mode, "ssl": files, "multi_statements": False}
+    """How the driver is told what TLS is wanted."""
     if mode in ("DISABLED", "PREFERRED"):
         return {"ssl_disabled": mode == "DISABLED"}
     return {"ssl": _context(mode, **files)}
 
 
+@cache
 def _context(mode: str, *, ca: str | None = None, cert: str | None = None, key: str | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the authority that MySQL makes for itself would not pass

@@ -13,7 +13,6 @@ MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-fu
 
 # A server that says nothing for so long counts as gone; what it holds for us it lets go by itself.
 _PATIENCE: Final = {
-    "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 4,
