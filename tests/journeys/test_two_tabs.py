@@ -183,6 +183,7 @@ def test_a_refused_message_goes_back_into_the_box(
     left.reload()
     opens(left, "준호")
     right = tab_beside(left, left.url)
+    expect(said(right)).to_have_text(["안녕"])
     box(left).fill("거절될 말")
     left.keyboard.press("Enter")
     for tab in (left, right):
@@ -208,6 +209,28 @@ def refusing(socket: WebSocketRoute) -> None:
             server.send(text)
 
     socket.on_message(passes)
+
+
+def test_a_block_and_a_look_are_the_same_in_every_tab(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    junho.says(junho.with_(minji), "안녕")
+    left = minji.window(chromium)
+    opens(left, "준호")
+    right = tab_beside(left, left.url)
+    expect(box(right)).to_be_visible()
+    left.get_by_role("main").get_by_role("button", name="준호 대화 메뉴").click()
+    left.get_by_role("menuitem", name="차단", exact=True).click()
+    left.get_by_role("button", name="차단", exact=True).click()
+    for tab in (left, right):
+        expect(tab.get_by_role("main").get_by_role("button", name="차단 해제")).to_be_visible()
+    right.get_by_role("main").get_by_role("button", name="차단 해제").click()
+    for tab in (left, right):
+        expect(box(tab)).to_be_visible()
+    settings = tab_beside(left, f"{server.url}/#/me")
+    settings.get_by_label("어둡게", exact=True).check()
+    for tab in (left, right):
+        expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
 
 
 def test_a_new_name_reaches_every_open_list_and_header(

@@ -3,6 +3,7 @@
 import { Ai } from "./ai.ts";
 import { type Thread, Conversations } from "./conversations.ts";
 import { Emitter } from "./emitter.ts";
+import { Blocks } from "./blocks.ts";
 import { Drafts } from "./drafts.ts";
 import { DoranError } from "./errors.ts";
 import type {
@@ -61,6 +62,8 @@ export interface ClientEvents {
   refused: Waiting;
   /** Somebody's name or presence became known or changed. */
   person: { readonly userId: string };
+  /** I block others than before. */
+  blocks: Readonly<Record<string, never>>;
   /** Other things can be asked of the AI now. */
   offer: { readonly kinds: readonly string[] };
   /** A job of mine has another state, or more text. */
@@ -88,6 +91,7 @@ const REFRESHED = 20;
 export class DoranClient extends Emitter<ClientEvents> {
   readonly rest: Rest;
   readonly people: People;
+  readonly blocks: Blocks;
   readonly ai: Ai;
   readonly #session: Session;
   readonly #socket: Socket;
@@ -126,6 +130,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     const token = (rejected?: string) => this.#session.token(rejected);
     this.rest = new Rest({ baseUrl, fetch: fetchIt, token, identity: () => this.sessionId });
     this.people = new People((id) => this.rest.user(id), (userId) => this.emit("person", { userId }));
+    this.blocks = new Blocks(this.rest, () => this.emit("blocks", {}));
     this.ai = new Ai({
       rest: this.rest,
       onOffer: () => this.emit("offer", { kinds: this.ai.offer.kinds }),
@@ -418,6 +423,7 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.#drafts.clear();
     this.#forgetStore();
     this.people.clear();
+    this.blocks.clear();
     this.ai.forget();
     this.#presence.clear();
     this.#epoch = null;
@@ -470,7 +476,8 @@ export class DoranClient extends Emitter<ClientEvents> {
     this.emit("synced", { epoch: this.#epoch ?? "" });
     this.#watchPresence(this.#conversations.all().map(({ peerId }) => peerId));
     for (const thread of this.#conversations.all()) this.#afterChange(thread);
-    void this.#drafts.saveAll();
+    void this.#drafts.reconcile();
+    void this.#readBlocks();
     void this.ai.begin();
   }
 
@@ -641,10 +648,21 @@ export class DoranClient extends Emitter<ClientEvents> {
     const thread = this.#conversations.get(view.id)!;
     this.#refreshWaiting(view.id);
     if (thread.isActive && !wasActive) this.#watchPresence([thread.peerId]);
-    if (known && thread.isActive !== wasActive) this.people.refresh(thread.peerId);
+    if (known && thread.isActive !== wasActive) this.#reconsider(thread);
     if (thread.timeline.low === 0) this.#beginOrAsk(thread, view);
     this.#afterChange(thread);
     this.#announce([view.id]);
+  }
+
+  /** One of us blocks the other, or is gone, or neither any more. */
+  #reconsider({ peerId }: Thread): void {
+    this.people.refresh(peerId);
+    void this.#readBlocks();
+  }
+
+  /** Not knowing is harmless: the server refuses what it must, and the next connection asks again. */
+  async #readBlocks(): Promise<void> {
+    await this.blocks.read().catch(() => undefined);
   }
 
   /** A conversation that nothing was said in needs no question. */

@@ -58,7 +58,8 @@ export class Drafts {
   write(conversationId: string, change: Partial<Writing>): void {
     const before = this.of(conversationId);
     if (this.#userId === null || !this.#isNews(conversationId, before, change)) return;
-    this.#put({ ...before, ...change, userId: this.#userId, conversationId });
+    const base = this.#drafts.get(conversationId)?.base ?? this.#options.saved(conversationId) ?? "";
+    this.#put({ ...before, ...change, userId: this.#userId, conversationId, base });
     if (change.text !== undefined) this.#saveLater(conversationId, REST_MS);
   }
 
@@ -80,6 +81,19 @@ export class Drafts {
       const now = this.of(conversationId).text;
       if (now !== null && now !== text) this.#saveLater(conversationId, REST_MS);
     }
+  }
+
+  /** Back after a while without the server: what another device wrote meanwhile stands before what was written here. */
+  reconcile(): Promise<void> {
+    for (const draft of [...this.#drafts.values()]) this.#reconcileOne(draft);
+    return this.saveAll();
+  }
+
+  #reconcileOne(draft: Draft): void {
+    const saved = this.#options.saved(draft.conversationId);
+    if (draft.text === null || saved === undefined || saved === draft.base) return;
+    const isThere = !saved.trim() || draft.text.includes(saved);
+    this.#put({ ...draft, text: isThere ? draft.text : `${saved.trimEnd()}\n${draft.text}`.trimEnd(), base: saved });
   }
 
   /** Save whatever can be saved. */
@@ -113,7 +127,7 @@ export class Drafts {
   }
 
   #settle(conversationId: string, text: string): void {
-    this.#put({ ...this.#drafts.get(conversationId)!, text: null }, text);
+    this.#put({ ...this.#drafts.get(conversationId)!, text: null, base: text }, text);
   }
 
   /** `saved`: the server has this text now. */

@@ -1,6 +1,7 @@
 /** The Doran client: everything a page, a widget or a bot needs to talk. No dependencies. */
 
 export { type Ai, ASSISTANT_ID } from "./ai.ts";
+export type { Blocks } from "./blocks.ts";
 export { hasEnded } from "./answer.ts";
 export { DoranClient, type ClientEvents, type ClientOptions, type Presence } from "./client.ts";
 export type { Thread } from "./conversations.ts";

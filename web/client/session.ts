@@ -189,6 +189,7 @@ export class Session {
     return this.#post(path, body, key);
   }
 
+  /** Goes out also when the page is closed at this moment. */
   async #post(path: string, body: object, key?: string): Promise<Response> {
     const { baseUrl, fetch } = this.#options;
     try {
@@ -196,6 +197,7 @@ export class Session {
         method: "POST",
         headers: { "Content-Type": "application/json", ...(key ? { "Idempotency-Key": key } : {}) },
         credentials: "omit",
+        keepalive: true,
         body: JSON.stringify(body),
         signal: AbortSignal.timeout(ANSWER_MS),
       });

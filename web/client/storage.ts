@@ -36,6 +36,8 @@ export interface Writing {
 export interface Draft extends Writing {
   readonly userId: string;
   readonly conversationId: string;
+  /** What the server had when the text was begun. */
+  readonly base: string;
 }
 
 export interface Storage {

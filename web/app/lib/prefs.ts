@@ -17,8 +17,13 @@ export function theme(): Theme {
   return looks.theme ?? "system";
 }
 
-/** Before the first paint: take up what was chosen, or what the browser prefers. */
+/** Before the first paint: take up what was chosen, or what the browser prefers; later also what is chosen in another tab. */
 export function applyLooks(): void {
+  takeUp();
+  addEventListener("storage", ({ key }) => key === KEY && takeUp());
+}
+
+function takeUp(): void {
   looks = read();
   show();
 }

@@ -26,14 +26,13 @@ import "./timeline.ts";
 const RECENT = 50;
 
 export class DoranChat extends Piece {
-  static override properties = { conversationId: {}, at: { type: Number }, resume: { attribute: false }, blocked: { state: true } };
+  static override properties = { conversationId: {}, at: { type: Number }, resume: { attribute: false } };
 
   declare conversationId: string;
   /** The seq of a message one came to see; 0 where it is none. */
   declare at: number;
   /** Where one was in it, if one came back. */
   declare resume: Spot | null;
-  declare blocked: boolean;
   /** Messages that are answered or changed and lie further back than what is held. */
   readonly #fetched = new Map<string, Message | null>();
 
@@ -42,7 +41,6 @@ export class DoranChat extends Piece {
     this.conversationId = "";
     this.at = 0;
     this.resume = null;
-    this.blocked = false;
   }
 
   protected override attend(): void {
@@ -50,6 +48,7 @@ export class DoranChat extends Piece {
     this.follow("conversations", () => this.#thread || this.requestUpdate());
     this.follow("person", ({ userId }) => userId === this.#thread?.peerId && this.requestUpdate());
     this.follow("synced", () => this.#arrive());
+    this.follow("blocks", () => this.requestUpdate());
     this.follow("offer", () => this.#lookUpConsent());
     this.follow("consent", ({ consent }) => consent.conversation_id === this.conversationId && this.requestUpdate());
     this.follow("job", ({ job }) => job.conversation_id === this.conversationId && this.requestUpdate());
@@ -61,7 +60,6 @@ export class DoranChat extends Piece {
   protected override willUpdate(changed: PropertyValues): void {
     if (!changed.has("conversationId")) return;
     this.#fetched.clear();
-    this.blocked = false;
     this.#arrive();
   }
 
@@ -106,7 +104,7 @@ export class DoranChat extends Piece {
     const { words } = this;
     const { ai } = this.client;
     if (this.#isErased) return this.#closedTo(words.erasedForGood, false);
-    if (this.blocked) return this.#closedTo(words.youBlocked, true);
+    if (this.#isBlocked) return this.#closedTo(words.youBlocked, true);
     if (!thread.isActive) return this.#closedTo(words.unreachable, false);
     if (this.#isBot && ai.known && ai.assistant?.user_id !== thread.peerId) return this.#closedTo(words.ai.away, false);
     return this.#mustAgree ? this.#notice(ai.offer.provider!.name) : this.#composer(thread);
@@ -192,6 +190,10 @@ export class DoranChat extends Piece {
     return id !== undefined && this.client.people.get(id)?.kind === "erased";
   }
 
+  get #isBlocked(): boolean {
+    return this.client.blocks.has(this.#thread?.peerId ?? "");
+  }
+
   get #isBot(): boolean {
     const id = this.#thread?.peerId;
     return id !== undefined && (id === ASSISTANT_ID || this.client.people.get(id)?.kind === "bot");
@@ -220,7 +222,6 @@ export class DoranChat extends Piece {
     const thread = this.#thread;
     if (!thread) return;
     this.client.people.refresh(thread.peerId);
-    void this.#lookUpBlock(thread);
     this.#lookUpConsent();
     if (thread.me.marked_unread) void this.#change({ marked_unread: false });
   }
@@ -229,15 +230,6 @@ export class DoranChat extends Piece {
   #lookUpConsent(): void {
     this.requestUpdate();
     if (this.#thread && this.client.ai.isThere) void this.client.ai.lookUpConsent(this.conversationId).catch(() => undefined);
-  }
-
-  async #lookUpBlock(thread: Thread): Promise<void> {
-    try {
-      const blocks = await this.client.rest.blocks();
-      if (thread.id === this.conversationId) this.blocked = blocks.some(({ user_id }) => user_id === thread.peerId);
-    } catch {
-      // Not knowing is harmless: the server refuses what it must.
-    }
   }
 
   #reply(event: CustomEvent<Message>): void {
@@ -290,7 +282,7 @@ export class DoranChat extends Piece {
       { label: muted ? words.unmute : words.mute, icon: muted ? icons.bell : icons.mute, act: () => this.#change({ muted_until: muted ? null : FOREVER }) },
       { label: me.archived ? words.unarchive : words.archive, icon: icons.archive, act: () => this.#change({ archived: !me.archived }) },
       { label: words.clearHistory, icon: icons.clear, act: () => this.#clear(lastSeq) },
-      ...(this.#isErased ? [] : [this.blocked ? { label: words.unblock, icon: icons.block, act: () => this.#unblock() } : { label: words.block, icon: icons.block, danger: true, act: () => this.#block() }]),
+      ...(this.#isErased ? [] : [this.#isBlocked ? { label: words.unblock, icon: icons.block, act: () => this.#unblock() } : { label: words.block, icon: icons.block, danger: true, act: () => this.#block() }]),
     ];
   }
 
@@ -326,16 +318,14 @@ export class DoranChat extends Piece {
     const name = this.#name;
     if (!(await this.#ask({ title: words.confirmBlockTitle(name), text: words.confirmBlock, yes: words.block }))) return;
     await this.#trying(async () => {
-      await this.client.rest.block(this.#thread!.peerId);
-      this.blocked = true;
+      await this.client.blocks.add(this.#thread!.peerId);
       this.notify(words.blocked(name));
     });
   }
 
   #unblock(): Promise<void> {
     return this.#trying(async () => {
-      await this.client.rest.unblock(this.#thread!.peerId);
-      this.blocked = false;
+      await this.client.blocks.remove(this.#thread!.peerId);
       this.notify(this.words.unblocked(this.#name));
     });
   }

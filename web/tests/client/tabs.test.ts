@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { DoranClient } from "../../client/client.ts";
 import { MemoryStorage } from "../../client/storage.ts";
-import { answerSync, type FakeSocket, FakeServer, line, message, minji, MINJI, pass, ready, tabs, talk, TALK } from "./fake.ts";
+import { answerSync, type FakeSocket, FakeServer, JUNHO, line, message, minji, MINJI, pass, ready, tabs, talk, TALK } from "./fake.ts";
 
 const SORA = "user-sora";
 
@@ -224,7 +224,7 @@ describe("what stands in the box", () => {
     left.write(TALK, { text: "내일" });
     left.write(TALK, { text: "내일 봐" });
     await pass(300);
-    expect(await storage.drafts(MINJI)).toEqual([{ userId: MINJI, conversationId: TALK, text: "내일 봐", replyTo: null, edit: null }]);
+    expect(await storage.drafts(MINJI)).toEqual([{ userId: MINJI, conversationId: TALK, text: "내일 봐", replyTo: null, edit: null, base: "" }]);
     left.disconnect();
     const next = minji(server, { storage });
     await next.restore();
@@ -295,6 +295,45 @@ describe("what stands in the box", () => {
     expect(await storage.drafts(MINJI)).toEqual([]);
   });
 
+  test("two devices wrote while one had no line: both texts are kept", async () => {
+    await bothOnline();
+    right.disconnect();
+    server.routes.set(`PATCH /api/chat/conversations/${TALK}/`, () => "no network");
+    left.write(TALK, { text: "노트북에서" });
+    await pass(300);
+    left.disconnect();
+    const saved = savesDrafts();
+    const next = minji(server, { storage });
+    await next.restore();
+    await pass();
+    server.socket.accept();
+    server.socket.hear(ready(server));
+    await pass();
+    await answerSync(server, [line([message(1)], { me: { ...talk(1).me, draft: "전화기에서" } })]);
+    await pass();
+    expect(box(next)).toBe("전화기에서\n노트북에서");
+    expect(saved).toEqual(["전화기에서\n노트북에서"]);
+  });
+
+  test("what another device went on with, or sent, is not doubled", async () => {
+    const [socket] = await bothOnline();
+    server.routes.set(`PATCH /api/chat/conversations/${TALK}/`, () => "no network");
+    left.write(TALK, { text: "전화기에서 이어서 쓴 말" });
+    for (const draft of ["전화기에서", ""]) {
+      socket.hear({ type: "conversation_updated", conversation: talk(1, { me: { ...talk(1).me, draft } }), state_seq: 2 });
+    }
+    socket.drop(1006);
+    await pass(2_000);
+    const saved = savesDrafts();
+    server.sockets.at(-1)!.accept();
+    server.sockets.at(-1)!.hear(ready(server));
+    await pass();
+    await answerSync(server, [line([message(1)], { me: { ...talk(1).me, draft: "전화기에서" } })]);
+    await pass();
+    expect(saved).toEqual(["전화기에서 이어서 쓴 말"]);
+    expect(box(left)).toBe("전화기에서 이어서 쓴 말");
+  });
+
   test("a draft the server refuses stays in the browser", async () => {
     server.routes.set(`PATCH /api/chat/conversations/${TALK}/`, () => ({ status: 422, body: { code: "validation_failed" } }));
     await bothOnline();
@@ -320,5 +359,31 @@ describe("what stands in the box", () => {
     await pass(30_000);
     expect([box(left), box(right)]).toEqual(["", ""]);
     expect((await storage.drafts(MINJI)).map(({ text }) => text)).toEqual(["비밀"]);
+  });
+});
+
+describe("whom one blocks", () => {
+  test("a block in one tab, and its end, are seen in the other", async () => {
+    const [socket, other] = await bothOnline();
+    let blocked = [{ user_id: JUNHO, created_at: "" }];
+    server.routes.set("GET /api/core/blocks/", () => ({ body: { results: blocked } }));
+    server.routes.set(`PUT /api/core/blocks/${JUNHO}/`, () => ({ status: 204 }));
+    await left.blocks.add(JUNHO);
+    expect(left.blocks.has(JUNHO)).toBe(true);
+    for (const one of [socket, other]) one.hear({ type: "conversation_updated", conversation: talk(1, { is_active: false }), state_seq: 2 });
+    await pass();
+    expect([left.blocks.has(JUNHO), right.blocks.has(JUNHO)]).toEqual([true, true]);
+    blocked = [];
+    for (const one of [socket, other]) one.hear({ type: "conversation_updated", conversation: talk(1), state_seq: 3 });
+    await pass();
+    expect([left.blocks.list, right.blocks.list]).toEqual([[], []]);
+  });
+
+  test("what the other one blocks is not known, and not mine", async () => {
+    const [socket] = await bothOnline();
+    server.routes.set("GET /api/core/blocks/", () => ({ body: { results: [] } }));
+    socket.hear({ type: "conversation_updated", conversation: talk(1, { is_active: false }), state_seq: 2 });
+    await pass();
+    expect(left.blocks.has(JUNHO)).toBe(false);
   });
 });
