@@ -316,6 +316,18 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.usefixtures("quick_sweep")
+async def test_a_token_that_is_accepted_because_clocks_differ_keeps_its_socket_for_as_long(
+    play: Play, minji: Person, later: Any
+) -> None:
+    hers = await play.again(minji, seconds=-20, iat=int(time.time()) - 600).opens()
+    assert await hers.hears_nothing_before_pong() == []
+    later(30)
+    assert await hers.hears_nothing_before_pong() == []
+    later(45)
+    assert await hers.is_closed() == 4401
+
+
+@pytest.mark.usefixtures("quick_sweep")
 async def test_a_socket_ends_with_its_token_unless_renewed(play: Play, minji: Person, talk: str, later: Any) -> None:
     short = play.again(minji, seconds=60)
     renewed, forgotten, waiting = await short.opens(talk), await short.opens(talk), await short.opens()

@@ -287,7 +287,7 @@ class ChatService:
                 log.exception("the sweep over sockets failed; it is tried again")
 
     def _close_outdated(self) -> None:
-        now = time.time() - self._config.token_leeway_seconds
+        now = time.time()
         for connection in self.hub:
             ended = connection.session_id is not None and auth.ended.has(connection.session_id)
             if ended or connection.expires_at <= now:

@@ -258,7 +258,12 @@ class Connection:
         self.principal = principal
         self.user_id = principal.user_id
         self.session_id = principal.session_id
-        self.expires_at = principal.expires_at
+        self.expires_at = self._end_of(principal)
+
+    def _end_of(self, principal: Principal) -> float:
+        """When its token expires; where that was accepted after its end, because clocks differ, when it no longer is."""
+        ends = principal.expires_at
+        return ends if ends > time.time() else ends + self._gateway.config.token_leeway_seconds
 
     def _ready(self, ref: str | int | None) -> str:
         return frames.encode(
