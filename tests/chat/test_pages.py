@@ -12,7 +12,7 @@ import pytest
 from django.db.backends.utils import CursorWrapper
 
 from tests.cast import Person
-from tests.chat.conftest import Play
+from tests.chat.conftest import Deployment, Play
 from tests.wire import refuses
 
 
@@ -208,3 +208,35 @@ async def test_the_list_says_of_each_what_it_says_of_itself(play: Play, minji: P
     assert listed.keys() == set(places)
     for place in places:
         assert listed[place] == {**await minji.sees(place), "messages": []}
+
+
+# -- where links lead ---------------------------------------------------------------------------------------
+
+PROXY, FORWARDED = "10.0.0.9", {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "client", "headers", "host", "leads"),
+    [
+        ({}, PROXY, FORWARDED, "localhost", "https://localhost/"),
+        ({}, PROXY, {**FORWARDED, "X-Forwarded-Proto": "HTTPS, http"}, "localhost:8443", "https://localhost:8443/"),
+        ({}, PROXY, {**FORWARDED, "X-Forwarded-Proto": "gopher"}, "localhost", "http://localhost/"),
+        ({}, "203.0.113.7", FORWARDED, "localhost", "http://localhost/"),
+        ({"public_url": "https://one.example.com"}, PROXY, FORWARDED, "one.example.com", "https://one.example.com/"),
+        ({"public_url": "https://one.example.com"}, PROXY, FORWARDED, "two.example.com", "https://two.example.com/"),
+        ({"public_url": "https://one.example.com"}, PROXY, {}, "two.example.com:8443", "https://two.example.com:8443/"),
+        ({"public_url": "https://one.example.com"}, PROXY, FORWARDED, "127.0.0.1:8000", "https://one.example.com/"),
+        ({"public_url": "http://one.example.com"}, PROXY, FORWARDED, "two.example.com", "https://two.example.com/"),
+    ],
+)
+async def test_links_lead_back_to_where_the_client_came_from(
+    deployment: Deployment, settings: dict[str, str], client: str, headers: dict[str, str], host: str, leads: str
+) -> None:
+    named = {"trusted_proxies": (PROXY,), "allowed_hosts": ("one.example.com", "two.example.com"), **settings}
+    async with deployment.day(issuer=deployment.mint.issuer, **named) as play:
+        minji = await play.person("민지")
+        for other in ("준호", "소라"):
+            await minji.starts(await play.person(other))
+        path = "/api/chat/users/me/conversations/?page_size=1"
+        page = await minji.asks("GET", path, headers=headers, client=client, host=host)
+        assert page.json["next"] == f"{leads}api/chat/users/me/conversations/?page_size=1&page=2"

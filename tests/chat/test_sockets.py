@@ -114,7 +114,7 @@ async def test_other_paths_are_no_doors(play: Play, minji: Person) -> None:
 
 
 @pytest.mark.settings(
-    allowed_origins=("https://shop.example.com",), public_url="https://chat.example.com/", issuer=Mint().issuer
+    allowed_origins=("https://shop.example.com",), public_url="https://Chat.Example.com:443/", issuer=Mint().issuer
 )
 async def test_pages_of_others_may_not_connect(play: Play, minji: Person) -> None:
     token = {"Authorization": f"Bearer {minji.token}"}

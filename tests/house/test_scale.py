@@ -186,10 +186,19 @@ def test_people_talk_through_the_proxy(tmp_path: Path) -> None:
         assert _asked(port, "POST", "/api/core/users/", me)[0] == 201
         token = _asked(port, "POST", "/api/core/tokens/", me)[1]["access_token"]
         assert _asked(port, "GET", "/api/chat/users/me/conversations/", token=token)[0] == 200
-        there = socket.create_connection(("127.0.0.1", port))
         headers = {"Authorization": f"Bearer {token}"}
-        with connect("wss://chat.example.com/ws/", sock=there, ssl=_trusting(), additional_headers=headers) as screen:
-            assert json.loads(screen.recv(timeout=10))["type"] == "ready"
+        for door in ("wss://chat.example.com/ws/", "wss://chat.example.com/ws"):
+            there = socket.create_connection(("127.0.0.1", port))
+            with connect(door, sock=there, ssl=_trusting(), additional_headers=headers) as screen:
+                assert json.loads(screen.recv(timeout=10))["type"] == "ready"
+        for other in ("junho", "sora"):
+            person = _asked(port, "POST", "/api/core/users/", {**me, "username": other})[1]
+            assert (
+                _asked(port, "POST", "/api/chat/conversations/", {"participant_id": person["id"]}, token=token)[0]
+                == 201
+            )
+        page = _asked(port, "GET", "/api/chat/users/me/conversations/?page_size=1", token=token)[1]
+        assert page["next"] == "https://chat.example.com/api/chat/users/me/conversations/?page_size=1&page=2"
 
 
 @contextmanager
@@ -244,8 +253,8 @@ def _trusting() -> ssl.SSLContext:
 
 def test_each_path_goes_to_the_service_that_owns_it() -> None:
     text = (SCALE / "nginx.conf").read_text("utf-8")
-    routed = dict(re.findall(r"location (\S+) \{\s+set \$\w+ http://(\w+):8000;", text))
-    assert routed == {"/ws/": "chat", "/api/chat/": "chat", "/api/ai/": "ai", "/admin/": "ai", "/": "core"}
+    routed = dict(re.findall(r"location (?:~ )?(\S+) \{\s+set \$\w+ http://(\w+):8000;", text))
+    assert routed == {"^/ws(/|$)": "chat", "/api/chat/": "chat", "/api/ai/": "ai", "/admin/": "ai", "/": "core"}
 
 
 def _certify(folder: Path) -> None:

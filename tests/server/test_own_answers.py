@@ -53,12 +53,67 @@ async def test_metrics_look_absent_to_others(house: House) -> None:
 
 
 async def test_another_name_for_this_house_is_a_problem_of_the_table(house: House) -> None:
-    problem = refuses(await call(house.app, "GET", "/health/live", host="evil.example.com"), 400, "bad_request")
+    problem = refuses(await call(house.app, "GET", "/asyncapi.json", host="evil.example.com"), 400, "bad_request")
     assert "DORAN_ALLOWED_HOSTS" in problem["detail"]
 
 
 async def test_the_name_by_which_the_other_services_know_this_house_is_ours() -> None:
     async with staged(services=("core",), core_url="http://core:8000", public_url="https://chat.example.com") as house:
         for host in ("core:8000", "chat.example.com", "10.0.0.7:8000"):
-            assert (await call(house.app, "GET", "/health/live", host=host)).status == 200
-        refuses(await call(house.app, "GET", "/health/live", host="chat:8000"), 400, "bad_request")
+            assert (await call(house.app, "GET", "/asyncapi.json", host=host)).status == 200
+        refuses(await call(house.app, "GET", "/asyncapi.json", host="chat:8000"), 400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "host", ["core-1", "talk-core.prod.svc.cluster.local:8000", "Core:8000", "", "evil.example.com"]
+)
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/ready/", "/metrics", "/metrics/"])
+async def test_probes_and_scrapers_use_any_name(host: str, path: str) -> None:
+    """Compose, Kubernetes, HAProxy and Prometheus name a process as their network does."""
+    async with staged(services=("core",), metrics_token="a token of the operator") as house:
+        token = {"Authorization": "Bearer a token of the operator"}
+        for method in ("GET", "HEAD"):
+            answer = await call(house.app, method, path, host=host, headers=token)
+            assert answer.status == 200
+        refuses(await call(house.app, "POST", path, host=host or "x", headers=token), 400, "bad_request")
+
+
+async def test_metrics_without_a_token_are_not_for_pages_that_lead_their_name_here(house: House) -> None:
+    refuses(await call(house.app, "GET", "/metrics", host="evil.example.com"), 404, "not_found")
+
+
+# -- pages of other origins ------------------------------------------------------------------------------
+
+SHOP = "https://shop.example.com"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "authorization,content-type,idempotency-key",
+        "authorization,doran-reason",
+        "authorization,cache-control,last-event-id",
+        "authorization,if-none-match,if-match",
+        "baggage,traceparent,tracestate",
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/chat/conversations/", "/api/core/users/me/", "/api/ai/jobs/", "/health/ready"])
+async def test_what_pages_of_an_allowed_origin_send_passes_their_browser(wanted: str, path: str) -> None:
+    async with staged(services=("core",), allowed_origins=(SHOP,)) as house:
+        asked = {"Origin": SHOP, "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": wanted}
+        answer = await call(house.app, "OPTIONS", path, headers=asked)
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, SHOP)
+        allowed = set(answer.headers["access-control-allow-headers"].split(", "))
+        assert set(wanted.split(",")) <= allowed
+        assert {"PUT", "PATCH", "DELETE"} <= set(answer.headers["access-control-allow-methods"].split(", "))
+        stranger = await call(house.app, "OPTIONS", path, headers={**asked, "Origin": "https://evil.example.com"})
+        assert "access-control-allow-origin" not in stranger.headers
+
+
+async def test_what_a_page_must_read_of_an_answer_is_shown_to_it_and_caches_keep_origins_apart() -> None:
+    async with staged(services=("core",), allowed_origins=(SHOP,)) as house:
+        refused = await call(house.app, "GET", "/api/core/users/me/", headers={"Origin": SHOP})
+        shown = set(refused.headers["access-control-expose-headers"].split(", "))
+        assert (refused.status, {"www-authenticate", "retry-after", "etag", "location"} <= shown) == (401, True)
+        for headers in ({"Origin": SHOP}, {}):
+            assert "origin" in (await call(house.app, "GET", "/health/live", headers=headers)).headers["vary"]

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
-from doran.server import protocols
+from doran.kernel.config import load
+from doran.server import protocols, serving
 from doran.server.protocols import HttpProtocol
 from doran.server.websocket import SocketProtocol
+from tests.stage import eventually
 
 LIMIT = 65_536
 
@@ -34,13 +36,22 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": said})
 
 
+async def hello(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+SERVERS: list[uvicorn.Server] = []
+
+
 @asynccontextmanager
-async def served(ws: type[asyncio.Protocol]) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        echo, port=0, http=HttpProtocol, ws=ws, lifespan="off", log_config=None, ws_max_size=LIMIT,
-        ws_per_message_deflate=False,
-    )  # fmt: skip
+async def served(protocol: type[asyncio.Protocol], app: Any = echo, **more: Any) -> AsyncIterator[int]:
+    settings = {
+        "http": HttpProtocol, "ws": protocol, "log_config": None, "ws_max_size": LIMIT, "ws_per_message_deflate": False, **more,
+    }  # fmt: skip
+    config = uvicorn.Config(app, port=0, **{**settings, "lifespan": "off"})
     server = uvicorn.Server(config)
+    SERVERS[:] = [server]
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup()
@@ -118,3 +129,24 @@ async def test_long_texts_come_back_whole() -> None:
             said = os.urandom(size // 2).hex() + "가" * (size % 2 and 0)
             await client.send(said)
             assert await client.recv() == f"text {said}"
+
+
+IDLE_SECONDS = {"Caddy": 120, "nginx": 60, "HAProxy": 60, "Traefik": 90}
+"""How long a proxy keeps an idle connection to us, if its file says nothing else, as ours do."""
+
+
+@pytest.mark.parametrize("seconds", [None, 620])
+async def test_an_idle_connection_stays_open_for_longer_than_proxies_keep_it(seconds: int | None) -> None:
+    """Otherwise a proxy now and then sends a request into a connection that is just being closed: 502."""
+    config = load({} if seconds is None else {"DORAN_KEEP_ALIVE_SECONDS": str(seconds)})
+    async with served(SocketProtocol, hello, **serving._uvicorn_settings(config)) as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        (protocol,) = SERVERS[-1].server_state.connections
+        await eventually(lambda: protocol.timeout_keep_alive_task is not None)
+        left = protocol.timeout_keep_alive_task.when() - asyncio.get_running_loop().time()
+        assert left > max(IDLE_SECONDS.values()) + 10
+        assert (left > 600) == (seconds == 620)
+        writer.close()

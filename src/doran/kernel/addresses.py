@@ -23,6 +23,11 @@ def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[str]) -> 
     return _plain(address) or peer
 
 
+def is_trusted(peer: str, *, trusted: Sequence[str]) -> bool:
+    """Return whether the other end of the TCP connection is one of the trusted proxies."""
+    return _is_trusted(peer, _networks(tuple(trusted)))
+
+
 @lru_cache(maxsize=16)
 def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ip_network(text, strict=False) for text in trusted)

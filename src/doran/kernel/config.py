@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from doran.kernel import faults
+from doran.kernel import faults, origins
 
 Parse = Callable[[str], Any]
 
@@ -131,6 +131,21 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _public_url(text: str) -> str:
+    url = _base_url(text)
+    if url:
+        origins.origin_of(url)
+    return url
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(map(origins.allowed_origin, _words(text)))
+
+
+def _host_names(text: str) -> tuple[str, ...]:
+    return tuple(map(origins.host_name, _words(text)))
+
+
 def _networks(text: str) -> tuple[str, ...]:
     networks = _words(text)
     for network in networks:
@@ -182,21 +197,32 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
             "public_url",
             "",
             "where people reach this deployment, such as https://chat.example.com; http://host:port if empty",
-            str,
+            _public_url,
         ),
         (
             "allowed_hosts",
             "",
             "host names this deployment answers to, beside its own address, public_url and the URLs of its services",
-            _words,
+            _host_names,
         ),
         (
             "allowed_origins",
             "",
             "web origins, beside our own, whose pages may call and connect, such as https://shop.example.com",
-            _words,
+            _origins,
         ),
-        ("trusted_proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed", _networks),
+        (
+            "trusted_proxies",
+            "",
+            "addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+            _networks,
+        ),
+        (
+            "keep_alive_seconds",
+            "150",
+            "how long an idle HTTP connection stays open; longer than the proxy in front keeps it",
+            _whole(5, 3600),
+        ),
         (
             "secret_key",
             "",
@@ -555,8 +581,6 @@ def unsafe(config: Config) -> list[str]:
         found.append("operator_token must have at least 32 characters")
     if config.outward_loopback:
         found.append("outward_loopback is for development")
-    if "*" in config.allowed_hosts or "*" in config.allowed_origins:
-        found.append("allowed_hosts and allowed_origins must name each host and origin")
     if config.foreign_issuer and not config.foreign_jwks_url.startswith("https://"):
         found.append("foreign_jwks_url must be an https:// address")
     if config.foreign_issuer and not config.foreign_audience:

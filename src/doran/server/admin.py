@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from doran.kernel import origins
 from doran.kernel.config import Config
 from doran.kernel.constant import Constant
 
@@ -52,7 +52,7 @@ def settings(config: Config) -> dict[str, Any]:
         "LANGUAGES": [("ko", "한국어"), ("en", "English")],
         "PASSWORD_HASHERS": ["django.contrib.auth.hashers.Argon2PasswordHasher"],
         "AUTH_PASSWORD_VALIDATORS": [{"NAME": f"django.contrib.auth.password_validation.{one}"} for one in _VALIDATORS],
-        "CSRF_TRUSTED_ORIGINS": sorted({_origin(config.url)}),
+        "CSRF_TRUSTED_ORIGINS": [origins.origin_of(config.url)],
         "CSRF_COOKIE_NAME": "doran_admin_csrf",
         "CSRF_COOKIE_PATH": PATH,
         "CSRF_COOKIE_SECURE": is_https,
@@ -77,11 +77,6 @@ def _templates() -> dict[str, Any]:
         "APP_DIRS": True,
         "OPTIONS": {"context_processors": [*processors, "django.contrib.messages.context_processors.messages"]},
     }
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 # -- its door ----------------------------------------------------------------------------------------

@@ -7,14 +7,15 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from doran.contracts.errors import Problem
-from doran.kernel import asyncapi, telemetry
+from doran.kernel import asyncapi, origins, telemetry
+from doran.kernel.addresses import is_trusted
 from doran.kernel.constant import Constant
 from doran.server.page import Page, send_constant
 
@@ -36,9 +37,15 @@ _SAFE: Headers = [
 ]
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _HANG_UP = (b"connection", b"close")  # or a proxy would send the next request into a closing connection
+_VARY = (b"vary", b"origin")
 _COME_BACK: Headers = [(b"retry-after", b"1")]
-_CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
-_CORS_HEADERS = b"authorization, content-type, idempotency-key, traceparent"
+_CORS_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+_CORS_HEADERS = (
+    b"authorization, baggage, cache-control, content-type, doran-reason, idempotency-key, if-match, if-none-match, "
+    b"last-event-id, traceparent, tracestate"
+)
+_CORS_EXPOSED = b"allow, etag, location, retry-after, www-authenticate"
+_FOR_MACHINES = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
 class Application:
@@ -58,10 +65,12 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
-        if not self._is_our_host(scope):
+        if not self._is_our_host(scope) and not _is_for_machines(scope):
             return await _refuse_host(scope, receive, send)
         if scope["type"] == "websocket":
             return await self._socket(scope, receive, send)
+        if self._house.config.trusted_proxies:
+            scope["scheme"] = self._seen_scheme(scope)
         await self._http(scope, receive, self._guarded(scope, send))
 
     # -- life ------------------------------------------------------------------------------------
@@ -118,7 +127,7 @@ class Application:
         await _answer_json(send, 200 if is_ready else 503, body, [] if is_ready else _COME_BACK)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
-        """Numbers only; still, only this machine or who has the token may read them."""
+        """Numbers only; still, only this machine under a name of its own, or who has the token, may read them."""
         if not self._may_read_metrics(scope):
             return await _refuse(send, Problem("not_found"))
         body, kind = await asyncio.to_thread(telemetry.render)
@@ -131,7 +140,8 @@ class Application:
             return hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
         client = scope.get("client") or ("", 0)
         is_forwarded = _header(scope, b"x-forwarded-for") is not None
-        return not is_forwarded and _is_address(client[0]) and ipaddress.ip_address(client[0]).is_loopback
+        is_here = _is_address(client[0]) and ipaddress.ip_address(client[0]).is_loopback
+        return is_here and not is_forwarded and self._is_our_host(scope)
 
     async def _asyncapi(self, scope: Scope, send: Send) -> None:
         await send_constant(_described(), scope, send)
@@ -145,6 +155,8 @@ class Application:
             headers.append(_HANG_UP)
         if self._house.config.production:
             headers.append(_HSTS)
+        if self._house.config.allowed_origins:
+            headers.append(_VARY)
         if origin := self._allowed_origin(scope):
             headers += _cors(origin)
 
@@ -162,6 +174,13 @@ class Application:
         origin = _header(scope, b"origin")
         return origin if origin in self._house.config.allowed_origins else None
 
+    def _seen_scheme(self, scope: Scope) -> str:
+        """Return http or https as the client used it, by the word of a trusted proxy."""
+        client = scope.get("client") or ("", 0)
+        said = (_header(scope, b"x-forwarded-proto") or "").partition(",")[0].strip().lower()
+        is_said = said in ("http", "https") and is_trusted(client[0], trusted=self._house.config.trusted_proxies)
+        return said if is_said else str(scope["scheme"])
+
     def _is_our_host(self, scope: Scope) -> bool:
         """A page of somebody else's name that points here must not reach us (DNS rebinding)."""
         name = _host_name(_header(scope, b"host") or "")
@@ -176,15 +195,22 @@ def _described() -> Constant:
 
 def _own_hosts(config: Any) -> frozenset[str]:
     among_us = (config.url, config.core_url, config.chat_url, config.ai_url)
-    ours = {"localhost", config.host, *(urlsplit(url).hostname or "" for url in among_us), *config.allowed_hosts}
-    return frozenset(ours - {""})
+    ours = {"localhost", config.host.lower(), *(_host_name(urlsplit(url).netloc) for url in among_us)}
+    return frozenset({*ours, *config.allowed_hosts} - {""})
 
 
+@lru_cache(maxsize=1024)
 def _host_name(host: str) -> str:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return origins.host_name(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return ""
+
+
+def _is_for_machines(scope: Scope) -> bool:
+    """Probes and scrapers name us by an address or a name of their own network."""
+    is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    return is_read and scope["path"].rstrip("/") in _FOR_MACHINES
 
 
 def _is_address(name: str) -> bool:
@@ -216,9 +242,8 @@ def _cors(origin: str) -> Headers:
         (b"access-control-allow-origin", origin.encode("latin-1")),
         (b"access-control-allow-methods", _CORS_METHODS),
         (b"access-control-allow-headers", _CORS_HEADERS),
-        (b"access-control-expose-headers", b"retry-after"),
+        (b"access-control-expose-headers", _CORS_EXPOSED),
         (b"access-control-max-age", b"600"),
-        (b"vary", b"origin"),
     ]
 
 

@@ -344,5 +344,6 @@ def _uvicorn_settings(config: Config) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
+        "timeout_keep_alive": config.keep_alive_seconds,
         "timeout_graceful_shutdown": max(1, round(config.drain_seconds)),
     }

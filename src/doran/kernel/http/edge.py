@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -51,6 +52,12 @@ class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     page: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Which page, from 1.")] = 1
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100, description="How many on a page.")] = 20
+
+
+def _is_second_name(host: str, now: Config) -> bool:
+    """Tell a name that people use beside that of `public_url` from names of the network behind a proxy."""
+    name = urlsplit(f"//{host}").hostname
+    return name in now.allowed_hosts and name != urlsplit(now.public_url).hostname
 
 
 class BearerToken(SyncAuth):
@@ -208,8 +215,12 @@ class Api(Controller[Bodies]):
         )
 
     def _origin(self) -> str:
-        public = config.current().public_url.rstrip("/")
-        return public or f"{self.request.scheme}://{self.request.get_host()}"
+        """Return where links lead: to `public_url`, or to the name that was asked where the operator gave several."""
+        now, host = config.current(), self.request.get_host()
+        if now.public_url and not _is_second_name(host, now):
+            return str(now.public_url)
+        is_https = self.request.is_secure() or now.public_url.startswith("https:")
+        return f"{'https' if is_https else 'http'}://{host}"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         wanted = "GET" if request.method == "HEAD" else str(request.method)

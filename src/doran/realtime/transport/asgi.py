@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from doran.kernel import origins
 from doran.realtime.connection import BinaryFrame, Connection, Gateway, Gone
 
 Scope = MutableMapping[str, Any]
@@ -87,14 +87,16 @@ def _origin_allowed(scope: Scope, gateway: Gateway) -> bool:
     origin = _header(scope, b"origin")
     if origin is None:
         return True
+    # Behind a proxy, `Host` may not be the name in the browser's address bar.
     ours = [f"{scheme}://{_header(scope, b'host')}" for scheme in ("http", "https")]
-    return origin in (*gateway.config.allowed_origins, *ours, _origin(gateway.config.url))
+    return origin in gateway.config.allowed_origins or origin in map(_origin, (*ours, gateway.config.url))
 
 
 def _origin(url: str) -> str:
-    """What a browser calls the site: behind a proxy, `Host` may not be the name in its address bar."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    try:
+        return origins.origin_of(url)
+    except ValueError:  # a client may write anything into `Host`
+        return ""
 
 
 def _bearer(scope: Scope) -> str | None:
