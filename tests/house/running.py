@@ -62,7 +62,7 @@ class Running:
             request.add_header("Authorization", f"Bearer {token}")
         try:
             with _direct.open(request, timeout=40) as answer:
-                return answer.status, json.loads(answer.read())
+                return answer.status, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as refused:
             with refused:
                 return refused.code, json.loads(refused.read())

@@ -118,6 +118,12 @@ def test_characters_are_counted_composed(text: str, number: int) -> None:
     assert policy.is_longer(text + "x", number)
 
 
+@settings(deadline=None)
+@given(st.text(max_size=40), st.integers(0, 50))
+def test_longer_means_a_greater_count(text: str, most: int) -> None:
+    assert policy.is_longer(text, most) == (policy.count(text) > most)
+
+
 def test_syllables_count_as_one_however_they_were_typed() -> None:
     typed = unicodedata.normalize("NFD", "각" * 1500)
     assert len(typed) == 4500

@@ -21,6 +21,9 @@ FILE_NAME_LENGTH: Final = 255
 _LONGEST_COMPOSED: Final = 4
 """The most code points that compose to one: a Hangul syllable takes three, a Greek letter with its marks four."""
 
+_MOST_GROWTH: Final = 3
+"""The most code points that one becomes when it is composed (NFC)."""
+
 _CONTROL: Final = r"\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
 _DRAWS_NOTHING: Final = (
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
@@ -83,7 +86,9 @@ def count(text: str) -> int:
 
 
 def is_longer(text: str, most: int) -> bool:
-    """Return whether the text has more than `most` characters, without composing what is far too long."""
+    """Return whether the text has more than `most` characters, without composing what cannot be too long, or must be."""
+    if len(text) * _MOST_GROWTH <= most:
+        return False
     return len(text) > _LONGEST_COMPOSED * most or count(text) > most
 
 

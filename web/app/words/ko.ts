@@ -2,6 +2,11 @@
 
 import { ai } from "./ai.ko.ts";
 
+const ERASED = "삭제된 계정";
+
+/** A name as one speaks of a person; a deleted account is none any more. */
+const titled = (name: string) => (name === ERASED ? name : `${name}님`);
+
 export const ko = {
   name: "도란",
   tagline: "둘이서 나누는 조용한 이야기",
@@ -58,18 +63,18 @@ export const ko = {
   chooseOneHint: "왼쪽에서 대화를 고르거나 새로 시작해 보세요.",
   noSuchConversation: "이 대화를 찾을 수 없어요",
   back: "목록으로",
-  messagesWith: (name: string) => `${name}님과의 대화`,
+  messagesWith: (name: string) => `${titled(name)}과의 대화`,
   online: "접속 중",
   lastSeen: (when: string) => `${when} 접속`,
   typingShort: "입력 중…",
   unknownPerson: "알 수 없음",
-  erasedPerson: "삭제된 계정",
+  erasedPerson: ERASED,
   erasedForGood: "삭제된 계정이에요. 같은 이름을 쓰는 사람이 있어도 다른 사람이에요.",
   loading: "불러오는 중",
   older: "이전 메시지를 불러오는 중이에요",
   loadFailed: "불러오지 못했어요.",
   again: "다시 시도",
-  beginning: (name: string) => `${name}님과의 대화가 여기서 시작돼요`,
+  beginning: (name: string) => `${titled(name)}과의 대화가 여기서 시작돼요`,
   sayHello: "먼저 인사를 건네 보세요.",
   newMessages: "여기부터 새 메시지",
   toLatest: "최신 메시지로",
