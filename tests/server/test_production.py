@@ -66,14 +66,30 @@ def test_a_safe_deployment_has_nothing_to_repair(found: Any, tmp_path: Path) -> 
         ({"DORAN_MODE": "development"}, "note mode", "set it to production"),
         ({"DORAN_METRICS_TOKEN": LONG}, "note secrets", "DORAN_METRICS_TOKEN_FILE"),
         ({}, "note metrics", "DORAN_METRICS_TOKEN"),
-        ({"DORAN_METRICS_TOKEN": "short"}, "NO metrics", "16 random characters"),
+        ({"DORAN_METRICS_TOKEN": "short"}, "NO production", "metrics_token must have at least 16 characters"),
+        ({"DORAN_METRICS_TOKEN": "metrics-token-1234"}, "NO production", "metrics_token is easy to guess"),
+        ({"DORAN_SECRET_KEY": "x" * 40}, "NO production", "secret_key is easy to guess"),
+        ({"DORAN_OPERATOR_TOKEN": "qwertyuiopasdfghjklzxcvbnm1234567890"}, "NO production", "operator_token is easy"),
+        ({"DORAN_SERVICE_SECRET": "changeme" * 4}, "NO production", "service_secret is easy to guess"),
+        ({"DORAN_HOST": "0.0.0.0"}, "note address", "let only the proxy reach it"),
+        ({"DORAN_HOST": "::"}, "note address", "let only the proxy reach it"),
+        ({"DORAN_ALLOWED_ORIGINS": "https://a.example,http://b.example"}, "note origins", "http://b.example"),
+        ({"DORAN_REDIS": "rediss://:doran123@10.0.0.9"}, "NO Redis", "the password in DORAN_REDIS is easy to guess"),
+        ({"DORAN_REDIS": "redis://:doran123@127.0.0.1"}, "note Redis", "the password in DORAN_REDIS is easy to guess"),
+        ({"DORAN_BUS": "amqps://doran:password1234@10.0.0.9"}, "NO bus", "the password in DORAN_BUS is easy to guess"),
+        ({"DORAN_BUS": "kafkas://10.0.0.9:9092"}, "NO bus", "without an account"),
+        (
+            {"DORAN_CHAT_DATABASE": "mysql://doran:aaaaaaaaaaaaaa@10.0.0.9/chat"},
+            "NO chat database",
+            "the password in DORAN_CHAT_DATABASE is easy to guess",
+        ),
         ({"DORAN_SIGNUP": "open"}, "note sign-up", "invite or closed"),
         ({"DORAN_SIGNUP": "invite", "DORAN_INVITE_CODES": "abc"}, "NO sign-up", "DORAN_INVITE_CODES"),
         ({"DORAN_TRUSTED_PROXIES": ""}, "NO proxies", "DORAN_TRUSTED_PROXIES"),
         ({"DORAN_TRUSTED_PROXIES": "0.0.0.0/0"}, "NO proxies", "name the proxy's own address"),
         ({"DORAN_TRUSTED_PROXIES": "10.0.0.1,::/0"}, "NO proxies", "name the proxy's own address"),
         ({"DORAN_REDIS": "rediss://10.0.0.9"}, "NO Redis", "requirepass"),
-        ({"DORAN_REDIS": "redis://:pw@10.0.0.9"}, "note Redis", "rediss://"),
+        ({"DORAN_REDIS": "redis://:q8Zx0u3VkR5nB1tY@10.0.0.9"}, "note Redis", "rediss://"),
     ],
 )
 def test_what_is_unsafe_is_found(found: Any, settings: dict[str, str], finding: str, remedy: str) -> None:
@@ -81,8 +97,10 @@ def test_what_is_unsafe_is_found(found: Any, settings: dict[str, str], finding: 
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1", "redis://localhost:7000", "redis://[::1]", "unix:///run/redis"])
-def test_a_redis_on_this_machine_needs_no_password(found: Any, url: str) -> None:
+def test_an_open_redis_on_this_machine_is_an_exception_that_is_said(found: Any, url: str) -> None:
     assert not any("Redis" in name for name in found(DORAN_REDIS=url))
+    (said,) = production._redis(config.load({"DORAN_REDIS": url}), {})
+    assert (said.grade, "well only on this machine" in said.sentence) == ("ok", True)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +109,9 @@ def test_a_redis_on_this_machine_needs_no_password(found: Any, url: str) -> None
         ("amqp://guest:guest@rabbit", "NO bus"),
         ("amqps://rabbit", "NO bus"),
         ("redis://10.0.0.9", "NO bus"),
-        ("amqp://doran:pw@rabbit", "note bus"),
-        ("amqps://doran:pw@rabbit", None),
-        ("amqp://guest:guest@127.0.0.1", None),
+        ("amqp://doran:q8Zx0u3VkR5nB1tY@rabbit", "note bus"),
+        ("amqps://doran:q8Zx0u3VkR5nB1tY@rabbit", None),
+        ("amqp://guest:guest@127.0.0.1", "ok bus"),
         ("", None),
     ],
 )

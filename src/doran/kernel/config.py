@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from doran.kernel import faults, origins
+from doran.kernel import faults, guessing, origins
 
 Parse = Callable[[str], Any]
 
@@ -568,6 +568,20 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
         raise BadSetting(f"unknown setting {', '.join(unknown)}; see: doran config")
 
 
+_LEAST: Final[Mapping[str, int]] = {"secret_key": 32, "operator_token": 32, "service_secret": 32, "metrics_token": 16}
+
+
+def weak_secrets(config: Config) -> list[str]:
+    """Secrets that were given and that somebody could guess, one sentence each."""
+    return [
+        f"{name} {weakness}"
+        for name, least in _LEAST.items()
+        if name in config.given
+        and (getattr(config, name) or name == "secret_key")  # an empty one is made only where none is given
+        and (weakness := guessing.weakness(getattr(config, name), least=least))
+    ]
+
+
 def unsafe(config: Config) -> list[str]:
     """What production mode refuses, one sentence each. Empty when all is well."""
     found = []
@@ -575,10 +589,7 @@ def unsafe(config: Config) -> list[str]:
         found.append("public_url must be an https:// address")
     if config.fault:
         found.append("fault is for tests")
-    if "secret_key" in config.given and len(config.secret_key) < 32:
-        found.append("secret_key must have at least 32 characters")
-    if config.operator_token and len(config.operator_token) < 32:
-        found.append("operator_token must have at least 32 characters")
+    found += weak_secrets(config)
     if config.outward_loopback:
         found.append("outward_loopback is for development")
     if config.foreign_issuer and not config.foreign_jwks_url.startswith("https://"):

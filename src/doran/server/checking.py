@@ -13,7 +13,7 @@ from pathlib import Path
 from doran.kernel import clock
 from doran.kernel.config import BadSetting, Config
 from doran.kernel.jwks import BadKeySet, JwksUrl, KeysUnavailable, look_over
-from doran.server import folder, neighbours, serving
+from doran.server import dependencies, folder, neighbours, serving
 from doran.server import production as in_production
 from doran.server.exits import Refused
 from doran.server.page import page_root
@@ -33,7 +33,8 @@ def check(config: Config, *, production: bool, as_json: bool = False) -> int:
 
 
 def _findings(config: Config, *, production: bool) -> Iterator[Finding]:
-    yield Finding("settings", "ok", f"{len(config.given)} given, the rest by default")
+    names = ", ".join(config.services)
+    yield Finding("settings", "ok", f"{len(config.given)} given, the rest by default; for {names}")
     if production:
         yield from in_production.findings(config)
     missing = neighbours.missing(config)
@@ -45,6 +46,7 @@ def _findings(config: Config, *, production: bool) -> Iterator[Finding]:
     yield from _databases(config)
     if production:
         yield from in_production.of_databases(config)
+        yield from dependencies.findings(config)
     if config.foreign_jwks_url and {"chat", "ai"} & set(config.services):
         yield _asked("issuer's keys", lambda: _keys(config.foreign_jwks_url))
     if found := clock.disagreements():

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from doran.kernel import config as settings
+from doran.kernel import guessing
 from doran.kernel.config import SETTINGS, Config, Setting
 from doran.server import beforehand, folder
 
@@ -27,6 +28,7 @@ SMALLEST_DISK: Final = 1 << 30
 FEWEST_FILES, FEW_FILES = 4096, 65_536
 CLOCK_SECONDS: Final = 2.0
 _NETWORK_DISKS: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "fuse.gluster", "glusterfs", "ceph", "lustre", "afs")
+_SHORTEST_PASSWORD: Final = 12
 _PLAINLY: Final = frozenset({"invite_codes"})
 
 
@@ -81,10 +83,6 @@ def _metrics(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
             "note",
             "without DORAN_METRICS_TOKEN only this machine can read /metrics: set one if a Prometheus elsewhere should",
         )
-    elif len(config.metrics_token) < 16:
-        yield Finding(
-            "metrics", "NO", "DORAN_METRICS_TOKEN is short enough to be guessed: make it 16 random characters or more"
-        )
 
 
 def _sign_up(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -115,15 +113,10 @@ def _proxies(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _redis(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
-    if not config.redis or _is_here(config.redis):
+    if not config.redis:
         return
-    if not urlsplit(config.redis).password:
-        yield Finding(
-            "Redis",
-            "NO",
-            "Redis on another machine takes no password: set requirepass there, and name it in DORAN_REDIS",
-        )
-    if config.redis.startswith("redis://"):
+    yield from _entered("Redis", "DORAN_REDIS", config.redis)
+    if not _is_here(config.redis) and config.redis.startswith("redis://"):
         yield Finding(
             "Redis", "note", "Redis is spoken to without TLS: use rediss:// where the network between is not only yours"
         )
@@ -131,16 +124,70 @@ def _redis(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _bus(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
     url = str(config.bus)
-    if not url.startswith(("amqp", "kafka", "redis")) or _is_here(url):
+    if not url.startswith(("amqp", "kafka", "redis")):
         return
-    if url.startswith("amqp") and urlsplit(url).username in (None, "guest"):
-        yield Finding("bus", "NO", "RabbitMQ is entered as guest: make an account of its own, and name it in DORAN_BUS")
-    if url.startswith("redis") and not urlsplit(url).password:
-        yield Finding(
-            "bus", "NO", "the Redis of the bus takes no password: set requirepass there, and name it in DORAN_BUS"
-        )
-    if url.startswith(("amqp://", "redis://", "kafka://")):
+    yield from _entered("bus", "DORAN_BUS", url)
+    if not _is_here(url) and url.startswith(("amqp://", "redis://", "kafka://")):
         yield Finding("bus", "note", "the bus is spoken to without TLS: use it only in a network that is only yours")
+
+
+def _entered(name: str, variable: str, url: str) -> Iterator[Finding]:
+    """Who may enter an engine. On this machine an open one is an exception, and said."""
+    if not _is_open(url):
+        yield from _weak_password(name, variable, url)
+    elif _is_here(url):
+        yield Finding(
+            name,
+            "ok",
+            "is entered without a password of its own, which is well only on this machine: all of its users may, too",
+        )
+    else:
+        yield Finding(name, "NO", f"{_open_to_all(url)}, and name it in {variable}")
+
+
+def _is_open(url: str) -> bool:
+    parts = urlsplit(url)
+    if url.startswith("amqp"):
+        return parts.username in (None, "guest")
+    return parts.username is None if url.startswith("kafka") else not parts.password
+
+
+def _open_to_all(url: str) -> str:
+    if url.startswith("amqp"):
+        return "RabbitMQ is entered as guest: make an account of its own"
+    if url.startswith("kafka"):
+        return "Kafka is entered without an account: make one"
+    return "Redis on another machine takes no password: set requirepass there"
+
+
+def _weak_password(name: str, variable: str, url: str) -> Iterator[Finding]:
+    password = unquote(urlsplit(url).password or "")
+    if guessing.weakness(password, least=_SHORTEST_PASSWORD):
+        grade: Grade = "note" if _is_here(url) else "NO"
+        yield Finding(name, grade, f"the password in {variable} is easy to guess: make a random one")
+
+
+def _passwords(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
+    for service in config.services:
+        url = getattr(config, f"{service}_database")
+        if url and not url.startswith("sqlite") and urlsplit(url).password:
+            yield from _weak_password(f"{service} database", f"DORAN_{service.upper()}_DATABASE", url)
+
+
+def _listening(config: Config, _environ: Mapping[str, str]) -> Iterator[Finding]:
+    if config.host in ("", "0.0.0.0", "::"):  # noqa: S104  looked at, not listened at
+        yield Finding(
+            "address",
+            "note",
+            f"DORAN_HOST={config.host} answers plain http at every address of this machine: let only the proxy reach it",
+        )
+    for origin in config.allowed_origins:
+        if origin.startswith("http://"):
+            yield Finding(
+                "origins",
+                "note",
+                f"DORAN_ALLOWED_ORIGINS has {origin}: what comes without TLS can be changed on its way",
+            )
 
 
 def _is_here(url: str) -> bool:
@@ -227,5 +274,5 @@ def _of_database(service: str, connection: Any) -> Iterator[Finding]:
 
 
 _QUESTIONS: Final[tuple[Callable[[Config, Mapping[str, str]], Iterator[Finding]], ...]] = (
-    _refused, _secrets, _metrics, _sign_up, _proxies, _redis, _bus, _disk, _open_files,
+    _refused, _secrets, _metrics, _sign_up, _proxies, _listening, _redis, _bus, _passwords, _disk, _open_files,
 )  # fmt: skip

@@ -77,6 +77,10 @@ class Line(Protocol):
 class Broker(Protocol):
     """One broker's protocol, on the bus's own loop. Whatever it raises, it is called anew after a pause."""
 
+    async def ask(self) -> None:
+        """Connect, prove who we are, and leave again. Raises where that fails; declares nothing."""
+        ...
+
     async def open(self, subscriptions: Collection[Subscription], shift: Shift) -> Line:
         """A line, when everything is there that keeps events for these subscriptions. Ends the shift when it is lost."""
         ...

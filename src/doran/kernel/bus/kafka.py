@@ -60,6 +60,13 @@ class Kafka:
         self._prefix, self._topics, self._idempotence = prefix, topics, idempotence
         self._session = 1000 * session_seconds
 
+    async def ask(self) -> None:
+        admin = AIOKafkaAdminClient(**self._client)
+        try:
+            await admin.start()
+        finally:
+            await quietly(admin.close())
+
     async def open(self, _subscriptions: Collection[Subscription], _shift: Shift) -> KafkaLine:
         await self._declare()
         producer = self._producer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import Callable, Collection, Mapping
@@ -28,6 +29,12 @@ def open_bus(url: str, *, listeners: Collection[str] = ()) -> Bus:
         return MemoryBus()
     broker = _broker(url)
     return BrokerBus(broker, known=[Subscription(name, LISTENERS[name]) for name in listeners if LISTENERS[name]])
+
+
+def ask(url: str, *, seconds: float) -> None:
+    """Connect to the broker of this URL as the bus would, and declare nothing. Raises what its driver raises, or
+    `TimeoutError`."""
+    asyncio.run(asyncio.wait_for(_broker(url).ask(), seconds))
 
 
 def _broker(url: str) -> Broker:

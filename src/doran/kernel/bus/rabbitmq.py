@@ -43,6 +43,10 @@ class RabbitMQ:
         self._exchange, self._parked = f"{prefix}.events", f"{prefix}.parked"
         self._prefix = prefix
 
+    async def ask(self) -> None:
+        async with self._opened() as connection, connection.channel():
+            pass
+
     async def open(self, subscriptions: Collection[Subscription], shift: Shift) -> RabbitMQLine:
         connection = await aio_pika.connect(self._url)
         try:

@@ -99,6 +99,10 @@ class RedisStreams:
     def __init__(self, url: str, *, prefix: str) -> None:
         self._url, self._prefix = url, prefix
 
+    async def ask(self) -> None:
+        async with self._opened() as client:
+            await client.ping()
+
     async def open(self, subscriptions: Collection[Subscription], shift: Shift) -> RedisLine:
         client = self._client()
         try:

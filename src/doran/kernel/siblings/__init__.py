@@ -6,8 +6,8 @@ back is an answer, or `Problem("unavailable")`. A service asks with a token of i
 for one audience at a time (docs/adr/0012-services-apart.md).
 """
 
-from doran.kernel.siblings.asking import close, get, is_there, register_local, tell
+from doran.kernel.siblings.asking import close, get, is_there, prove, register_local, tell
 from doran.kernel.siblings.network import Question
 from doran.kernel.siblings.tokens import fingerprint
 
-__all__ = ["Question", "close", "fingerprint", "get", "is_there", "register_local", "tell"]
+__all__ = ["Question", "close", "fingerprint", "get", "is_there", "prove", "register_local", "tell"]

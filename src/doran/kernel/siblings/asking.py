@@ -13,7 +13,7 @@ from doran.contracts.errors import Problem
 from doran.kernel import config, telemetry
 from doran.kernel.auth import ACTING_FOR
 from doran.kernel.siblings.network import Line, Question
-from doran.kernel.siblings.tokens import Tokens
+from doran.kernel.siblings.tokens import PATH, Tokens
 
 LocalCall = Callable[[Question], tuple[int, bytes]]
 
@@ -123,6 +123,15 @@ def _opened() -> Line:
     with _opening:
         _line = _line or Line()
         return _line
+
+
+def prove(service: str, secret: str, *, audience: str) -> int:
+    """Ask core for a token of this service, and give it away; the status says whether core knows it by this secret.
+
+    Raises as `get`.
+    """
+    body = msgspec.json.encode({"service": service, "secret": secret, "audience": audience})
+    return ask("core", "POST", PATH, {"Content-Type": "application/json"}, body)[0]
 
 
 def close() -> None:
