@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doran.ai.excerpts import Excerpt
+from doran.ai.excerpts import Excerpt, Unescaped
 
 pytestmark = pytest.mark.stateless
 
@@ -48,3 +48,15 @@ def test_an_answer_of_another_form_shows_nothing(answer: str) -> None:
 def test_what_no_json_holds_ends_it() -> None:
     assert "".join(read('{"summary": "여기까지\n아니", "summary": "다시"}', [14, 20, 25])) == "여기까지"
     assert "".join(read(r'{"summary": "여기까지\x 아니"}', [14, 20, 25])) == "여기까지"
+
+
+@given(
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30), st.lists(st.integers(0, 200), max_size=8)
+)
+def test_escaped_letters_are_letters_and_the_json_is_the_same(text: str, places: list[int]) -> None:
+    answer = json.dumps({"summary": text, "path": "C:\\\\u27e6"})
+    at = sorted({0, len(answer), *(place % (len(answer) + 1) for place in places)})
+    unescaped = Unescaped()
+    plain = "".join(unescaped.more(answer[one:other]) for one, other in pairwise(at)) + unescaped.rest()
+    assert json.loads(plain) == json.loads(answer)
+    assert "\\ud55c" not in plain

@@ -223,6 +223,7 @@ HOSTILE = (
 @pytest.mark.parametrize(("kind", "left"), [("rewrite", MINE), ("summarize", "naver.me")])
 async def test_what_grows_is_as_harmless_as_the_answer(chat: Chat, model: ModelServer, kind: str, left: str) -> None:
     words = json.dumps({"summary": HOSTILE, "cited": []}, ensure_ascii=False) if kind == "summarize" else HOSTILE
+    words = words.replace(MINE, "⟦0⟧") if kind == "rewrite" else words
     pieces = [*re.findall(".{1,4}", words, re.DOTALL), "never"]
     model.answer = lambda asked: Answer(pieces=pieces, drip=0.03, hang=len(pieces) - 1)
     async with home(model.toml()) as house:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from doran.ai.deltas import Deltas
-from doran.ai.excerpts import Excerpt
+from doran.ai.excerpts import Excerpt, Unescaped
 from doran.ai.jobs.claims import Lost
 from doran.ai.jobs.work import AskEngine, Completed, Prompted, Subject, Work
 from doran.ai.masking import Masking, Unmasking
@@ -103,20 +103,20 @@ class Passage:
 
 
 class Hearing:
-    """What comes back of one answer, shown again piece by piece. `usage` is None as long as nobody said it.
+    """What comes back of one answer, shown again piece by piece. `usage` is None as long as nobody said it."""
 
-    `words` is the field of an answer in JSON that is shown.
-    """
-
-    def __init__(self, masking: Masking, deltas: Deltas | None, words: str) -> None:
-        self._masking, self._deltas, self._words = masking, deltas, words
+    def __init__(self, masking: Masking | None, deltas: Deltas | None, prompt: Prompted) -> None:
+        self._masking, self._deltas, self._words = masking, deltas, prompt.words
+        self._is_json = prompt.completion.schema is not None
         self._said: list[str] = []
         self._begin()
         self._end = End("stop")
         self.usage: Usage | None = None
 
     def _begin(self) -> None:
-        self._unmasking = Unmasking(self._masking)
+        self._unmasking, self._unescaped = Unmasking(self._masking), Unescaped()
+        if self._masking is not None:
+            self._masking.strays = 0
         self._excerpt = Excerpt(self._words).more if self._words else str
         self._shown: list[str] = []
 
@@ -136,11 +136,14 @@ class Hearing:
                 self._deltas.retract()
         else:
             self._said.append(piece.text)
-            self._show(self._unmasking.more(piece.text))
+            self._show(self._unmasking.more(self._plain(piece.text)))
             faults.hit("ai.words_sent")
 
+    def _plain(self, text: str) -> str:
+        return self._unescaped.more(text) if self._is_json else text
+
     async def close(self) -> None:
-        self._show(self._unmasking.rest())
+        self._show(self._unmasking.more(self._unescaped.rest()) + self._unmasking.rest())
         if self._deltas is not None:
             await self._deltas.close()
 
@@ -165,6 +168,7 @@ class Gate:
         async with self._opened(passage) as outside:
             answer = await self._answer(passage, prompt, outside)
         _refuse_unfit(answer, asked)
+        _refuse_strays(passage.masking)
         return answer
 
     async def embed(
@@ -187,7 +191,9 @@ class Gate:
             passage.usage = passage.most
         finally:
             await passage.leave()
-        return masking.show(answered) if masking else answered
+        shown = masking.show(answered) if masking else answered
+        _refuse_strays(masking)
+        return shown
 
     # -- one request -----------------------------------------------------------------------------
 
@@ -211,7 +217,7 @@ class Gate:
         hidden = _hidden(passage, prompt.completion)
         is_shown = passage.work.kind.is_streamed and not prompt.is_silent
         deltas = Deltas(passage.work, prompt.clean) if is_shown else None
-        heard = Hearing(passage.masking or Masking(), deltas, prompt.words)
+        heard = Hearing(passage.masking, deltas, prompt)
         try:
             async with aclosing(self._chain.complete(hidden, outside=outside, began=passage.enter)) as pieces:
                 async for piece in pieces:
@@ -261,6 +267,12 @@ def _hidden(passage: Passage, asked: Completion) -> Completion:
     system, *texts = passage.hidden([asked.system, *_words(asked)])
     turns = tuple(turn._replace(text=text) for turn, text in zip(asked.turns, texts, strict=True))
     return replace(asked, system=system, turns=turns)
+
+
+def _refuse_strays(masking: Masking | None) -> None:
+    """Nobody is to see a placeholder, nor a text from which one was taken."""
+    if masking is not None and masking.strays:
+        raise Trouble("invalid_answer", "it made up a placeholder")
 
 
 def _refuse_unfit(answer: Completed, asked: Completion) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +48,7 @@ class Model:
         self.subjects: list[Subject] = []
         self.words: list[str] = []
         self.next: list[str] = []
+        self.echo: Callable[[str], str] | None = None
         self.silent: list[bool] = []
         self.refuses: Exception | None = None
 
@@ -58,6 +59,9 @@ class Model:
         self.silent.append(prompt.is_silent)
         if self.refuses:
             raise self.refuses
+        if self.echo:
+            data = prompt.completion.turns[-1].text.split("\n", 1)[1].rpartition(">>>")[0].rpartition("\n")[0]
+            return Completed(self.echo(data), self.finish, self.about, Usage(1, 1))
         if self.next:
             return Completed(self.next.pop(0), self.finish, self.about, Usage(1, 1))
         return Completed(

@@ -284,7 +284,7 @@ async def test_a_message_that_no_model_can_read_is_too_long(play: Play) -> None:
 @pytest.mark.parametrize("style", ["polite", "casual", "shorter", "spelling"])
 @pytest.mark.parametrize("locale", ["ko", "en"])
 async def test_own_words_in_another_manner(play: Play, style: str, locale: str) -> None:
-    play.model.says = '"내일 봬요 https://naver.me/abc https://evil.example/x"'
+    play.model.says = '"내일 봬요 ⟦0⟧ https://evil.example/x"'
     answer = await play.asks("rewrite", input="낼 봐 https://naver.me/abc", options={"style": style, "locale": locale})
     assert answer.text == "내일 봬요 https://naver.me/abc evil.example"
     asked = play.model.asked[0]
@@ -295,6 +295,48 @@ async def test_own_words_in_another_manner(play: Play, style: str, locale: str) 
     assert "낼 봐" not in asked.system
     assert play.model.subjects[0].people == (MINJI,)
     assert play.model.subjects[0].conversation_id is None
+
+
+OWN = [
+    "봐 https://naver.me/abc?x=1&y=(2) 여기", "`rm -rf /tmp` 하지 마", "이거 돌려 봐\n```\n<a href=x>\n  x = 1\n```", "<b>꼭</b> 와",
+    "[여기](https://a.example/x_(y)) 봐", "![그림](https://a.example/x.png) 예쁘지", "메일은 minji@example.com", "@junho.kim 어디야",
+    "${이름} 님 {{시간}}에 봐", "example.com/docs에서 봤어", "<img src=x onerror=alert(1)> 이게 뭐야", "A &amp; B <!-- x --> 맞지",
+    "``a ` b`` 그리고 ~~~\nx\n~~~ 돌려", "<code>a **b** [c](d)</code> 맞아", "https://xn--bj0bj06e.kr/한글/길 가 봐", "코드 <think>x</think> 넣어",
+]  # fmt: skip
+STYLES = ["polite", "casual", "shorter", "spelling"]
+
+
+@pytest.mark.parametrize("text", OWN)
+@pytest.mark.parametrize("style", STYLES)
+async def test_what_is_no_word_of_theirs_comes_back_byte_for_byte(play: Play, text: str, style: str) -> None:
+    play.model.echo = lambda words: f"네, {words} 요"
+    answer = await play.asks("rewrite", input=text, options={"style": style})
+    assert answer.text == f"네, {text} 요"
+    answer = await play.asks("translate", input=text, options={"target": "en"})
+    assert answer.text == f"네, {text} 요"
+
+
+@pytest.mark.parametrize("text", OWN)
+@pytest.mark.parametrize(
+    "spoils", [lambda words: "네, 그래요", lambda words: words.replace("⟦0⟧", "[0]"), lambda words: f"{words} ⟦9⟧"]
+)
+async def test_where_any_of_it_is_lost_the_result_is_refused(play: Play, text: str, spoils: Any) -> None:
+    play.model.echo = spoils
+    for style in STYLES:
+        await fails("invalid_answer", play.asks("rewrite", input=text, options={"style": style}))
+    await fails("invalid_answer", play.asks("translate", input=text, options={"target": "en"}))
+
+
+async def test_what_has_no_words_is_not_rewritten(play: Play) -> None:
+    answer = await play.asks("rewrite", input="https://naver.me/abc", options={"style": "polite"})
+    assert (answer.text, play.model.asked) == ("https://naver.me/abc", [])
+
+
+async def test_a_shorter_text_may_leave_a_number_out_and_no_other_may(play: Play) -> None:
+    play.model.says = "내일 봬요"
+    assert (await play.asks("rewrite", input="내일 3:30에 25명 봐", options={"style": "shorter"})).text == "내일 봬요"
+    for style in ("polite", "casual", "spelling"):
+        await fails("invalid_answer", play.asks("rewrite", input="내일 3:30에 25명 봐", options={"style": style}))
 
 
 def _mark(play: Play) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
 
-from doran.ai.masking.finding import PLACEHOLDER, Found, digits, find, repeated
-from doran.ai.masking.sorts import LITERAL
+from doran.ai.masking import placeholders
+from doran.ai.masking.finding import Found, digits, find, repeated
+from doran.ai.masking.placeholders import LITERAL
 
 __all__ = ["Masking", "Unmasking"]
 
@@ -27,6 +27,7 @@ class Masking:
         self._values: dict[tuple[str, int], str] = {}
         self._last: dict[str, int] = {}
         self._numbers: dict[str, str] = {}
+        self.strays = 0
 
     @property
     def count(self) -> int:
@@ -46,8 +47,8 @@ class Masking:
         return [self.hide(text) for text in texts]
 
     def show(self, text: str) -> str:
-        """The text with its values again. Placeholders that were never given out stay as they are."""
-        return PLACEHOLDER.sub(self._value, text)
+        """The text with its values again. Placeholders that were never given out are left out, and counted in `strays`."""
+        return placeholders.FORM.sub(self._value, text)
 
     def _replaced(self, text: str, found: Sequence[Found]) -> str:
         pieces, at = [], 0
@@ -63,30 +64,45 @@ class Masking:
             self._values[one.label, number] = one.text
         return self._names[one.text]
 
-    def _value(self, placeholder: re.Match[str]) -> str:
-        label, number = placeholder[1].upper(), int(placeholder[2])
-        return self._values.get((label, number), placeholder[0])
+    def _value(self, form: re.Match[str]) -> str:
+        """What stands there, or nothing; the words themselves where nobody was given such a placeholder."""
+        found = placeholders.read(form)
+        if (value := self._values.get((found.label, found.number))) is not None:
+            return value + found.rest
+        if not found.is_ours and found.label not in self._last:
+            return form[0]
+        self.strays += 1
+        return ""
 
 
 class Unmasking:
-    """Shows a text that comes in pieces: half a placeholder waits for its other half."""
+    """Shows a text that comes in pieces: half a placeholder waits for its other half. Without `masking`, the text as it is."""
 
-    def __init__(self, masking: Masking) -> None:
+    def __init__(self, masking: Masking | None) -> None:
         self._masking = masking
         self._held = ""
 
     def more(self, text: str) -> str:
         """What can be shown now that this came."""
+        if self._masking is None:
+            return text
         text = self._held + text
-        begun = _BEGUN.search(text)
-        end = begun.start() if begun else len(text)
+        end = _undecided(text)
         self._held = text[end:]
         return self._masking.show(text[:end])
 
     def rest(self) -> str:
         """What was still held when the text ended."""
         held, self._held = self._held, ""
-        return held
+        return self._masking.show(held) if self._masking else held
 
 
-_BEGUN: Final = re.compile(r"⟦ {0,2}[A-Z]{0,10} ?[0-9]{0,6} {0,2}\Z", re.IGNORECASE | re.ASCII)
+def _undecided(text: str) -> int:
+    """Where begins what may become a placeholder, or a longer one; the end of the text, if nothing does."""
+    begun = placeholders.BEGUN.search(text, max(0, len(text) - _LONGEST))
+    last = [form.start() for form in placeholders.FORM.finditer(text) if form.end() == len(text)]
+    return min([begun.start() if begun else len(text), *last])
+
+
+_LONGEST = 128
+"""No placeholder is longer."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Final, NamedTuple
 
-from doran.ai.masking.sorts import PLACEHOLDER, SORTS
+from doran.ai.masking.sorts import SORTS
 
-__all__ = ["PLACEHOLDER", "Found", "digits", "find", "repeated"]
+__all__ = ["Found", "digits", "find", "repeated"]
 
 
 class Found(NamedTuple):

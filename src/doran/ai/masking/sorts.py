@@ -11,10 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-LITERAL: Final = "TEXT"
-"""The label of what only looks like a placeholder."""
-PLACEHOLDER: Final = re.compile(r"⟦ {0,2}([A-Z]{2,10}) ?([0-9]{1,6}) {0,2}⟧", re.IGNORECASE | re.ASCII)
-"""As we write them, and as a model may write them back: in small letters or with spaces."""
+from doran.ai.masking.placeholders import FORM, LITERAL
 
 
 def _anything(_match: re.Match[str]) -> bool:
@@ -85,7 +82,7 @@ _TELEPHONE: Final = re.compile(
 # -- the table ---------------------------------------------------------------------------------------
 
 SORTS: Final = (
-    Sort(LITERAL, PLACEHOLDER),
+    Sort(LITERAL, FORM),
     _sort("EMAIL", r"(?<![A-Za-z0-9._%+-]) [A-Za-z0-9._%+-]+ @ [A-Za-z0-9-]+ (?:\.[A-Za-z0-9-]+)* \.[A-Za-z]{2,}"),
     _sort("RRN", r"(?<!\d) \d{6} [ ]?-?[ ]? [1-8]\d{6} (?!\d)", _is_born),
     _sort(

@@ -1,8 +1,7 @@
-"""rewrite: the asker's own words in another manner, before they are sent."""
+"""rewrite: the asker's own words in another manner, before they are sent. What is no words of theirs stays as it is."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from doran.ai import cleaning
@@ -12,6 +11,7 @@ from doran.ai.providers import Trouble
 from doran.ai.recipes import subjects
 from doran.ai.recipes.asking import Asking
 from doran.ai.shop import shop
+from doran.ai.translation.protecting import Lost, Protected, protect
 from doran.contracts.frames import JobResult
 
 _QUOTES: Final = ('""', "“”", "''", "‘’", "「」", "```")
@@ -20,15 +20,24 @@ _QUOTES: Final = ('""', "“”", "''", "‘’", "「」", "```")
 async def rewrite(work: Work) -> JobResult:
     options, text = work.options, work.job.input
     assert isinstance(options, RewriteOptions)
+    protected = protect(text, emoji=False, numbers=options.style != "shorter")
+    if protected.is_all:
+        return JobResult(text=text)
     asking = await Asking.of(work, f"rewrite.{options.style}")
-    clean = partial(cleaning.inert, known=cleaning.addresses(text))
-    answer = await asking.plain(asking.fenced_text(text), subjects.own(work), clean=clean)
-    return JobResult(text=_words(clean(answer), text))
+
+    def draft(answer: str) -> str:
+        return protected.draft(cleaning.inert(answer))
+
+    answer = await asking.plain(asking.fenced_text(protected.text), subjects.own(work), clean=draft)
+    return JobResult(text=_words(cleaning.inert(answer), protected))
 
 
-def _words(answer: str, text: str) -> str:
-    """As it can be sent: no longer than a message may be."""
-    words = _bare(answer, text)
+def _words(answer: str, protected: Protected) -> str:
+    """As it can be sent: no longer than a message may be, and with all that is not to be rewritten."""
+    try:
+        words = protected.restored(_bare(answer, protected.text))
+    except Lost as lost:
+        raise Trouble("invalid_answer", f"it lost {lost}") from None
     if not words or len(words) > shop().config.content_limit:
         raise Trouble("invalid_answer", "this cannot be sent")
     return words

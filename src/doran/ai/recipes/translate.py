@@ -150,9 +150,9 @@ async def _by_model(text: _Text, others: int) -> Translated:
 
 
 def _restored(text: _Text, found: str) -> str:
-    """With everything protected in its place, and nothing that acts but what was there. Raises `Trouble`."""
+    """With everything protected in its place as it was, and nothing else that acts. Raises `Trouble`."""
     try:
-        words = cleaning.inert(text.protected.restored(found), known=cleaning.addresses(text.whole))
+        words = text.protected.restored(cleaning.inert(found))
     except Lost as lost:
         raise Trouble("invalid_answer", f"the translation lost {lost}") from None
     if not words:
