@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.house.running import Running, running
 from tests.journeys.windows import PASSWORD, PHONE, Visitor, box, menu, opens, said
@@ -80,6 +80,34 @@ def test_what_was_typed_offline_is_there_after_a_reload(
     phone = minji.window(chromium, size=PHONE)
     opens(phone, "준호")
     expect(box(phone)).to_have_value("터널에서 쓴 말")
+
+
+def test_a_tab_closed_while_its_log_in_is_renewed_costs_no_log_in(
+    chromium: Browser, server: Running, minji: Visitor, junho: Visitor
+) -> None:
+    """Each page renews as it opens. The server has answered, and the answer never comes."""
+    junho.says(junho.with_(minji), "어디야?")
+    left = minji.window(chromium)
+    anchor = left.context.new_page()
+    answered: list[int] = []
+
+    def loses(route: Route) -> None:
+        answered.append(route.fetch().status)
+
+    for _ in range(2):
+        doomed = left.context.new_page()
+        doomed.route("**/tokens/refresh/", loses)
+        before = len(answered)
+        if before == 0:
+            left.close()  # whoever has a token would lend it
+        doomed.goto(server.url)
+        while len(answered) == before:
+            doomed.wait_for_timeout(20)
+        doomed.close()
+        assert answered[before:] == [200]
+    right = tab_beside(anchor, server.url)
+    opens(right, "준호")
+    assert len(minji.asks("/api/core/sessions/")["results"]) == 2
 
 
 def logs_in(page: Page, visitor: Visitor) -> None:

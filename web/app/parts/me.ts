@@ -17,11 +17,10 @@ import "./avatar.ts";
 const AGAIN_MS = 4_000;
 
 export class DoranMe extends Piece {
-  static override properties = { me: { state: true }, failed: { state: true }, sessions: { state: true }, blocks: { state: true }, busy: { state: true } };
+  static override properties = { me: { state: true }, failed: { state: true }, sessions: { state: true }, busy: { state: true } };
 
   declare me: User | null;
   declare sessions: readonly SessionInfo[];
-  declare blocks: readonly BlockInfo[] | null;
   declare busy: boolean;
   /** It could not be read; as soon as the server is back it is read again. */
   declare failed: boolean;
@@ -29,13 +28,14 @@ export class DoranMe extends Piece {
 
   constructor() {
     super();
-    this.me = this.blocks = null;
+    this.me = null;
     this.sessions = [];
     this.busy = this.failed = false;
   }
 
   protected override attend(): void {
     this.follow("person", ({ userId }) => this.#hear(userId));
+    this.follow("blocks", () => this.requestUpdate());
     this.follow("offer", () => this.requestUpdate());
     this.follow("synced", () => void this.#read());
     this.until(() => clearTimeout(this.#again));
@@ -117,7 +117,8 @@ export class DoranMe extends Piece {
   }
 
   #blocked(): TemplateResult | typeof nothing {
-    const { words, blocks } = this;
+    const { words } = this;
+    const blocks = this.client.blocks.list;
     if (!blocks) return nothing;
     return html`
       <section aria-labelledby="blocked">
@@ -142,13 +143,12 @@ export class DoranMe extends Piece {
   // -- acting
 
   async #read(): Promise<void> {
-    const { rest } = this.client;
+    const { rest, blocks } = this.client;
     clearTimeout(this.#again);
     try {
-      const [me, sessions, blocks] = await Promise.all([rest.me(), rest.sessions(), rest.blocks()]);
+      const [me, sessions] = await Promise.all([rest.me(), rest.sessions(), blocks.read()]);
       this.me = me;
       this.sessions = [...sessions].sort((a) => (a.id === this.client.sessionId ? -1 : 1));
-      this.blocks = blocks;
       this.failed = false;
     } catch {
       this.failed = true;
@@ -188,8 +188,7 @@ export class DoranMe extends Piece {
 
   #unblock(userId: string, name: string): Promise<void> {
     return this.#trying(async () => {
-      await this.client.rest.unblock(userId);
-      this.blocks = (this.blocks ?? []).filter(({ user_id }) => user_id !== userId);
+      await this.client.blocks.remove(userId);
       this.notify(this.words.unblocked(name));
     });
   }
