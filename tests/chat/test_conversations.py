@@ -90,7 +90,8 @@ async def test_nobody_talks_to_themselves(play: Play, minji: Person) -> None:
 
 @pytest.mark.parametrize(
     "nobody",
-    ["", " ", "nobody", "a|b", "../users", "é", "x" * 256, "a\nb", "00000000-0000-7000-8000-000000000000",
+    ["", " ", "nobody", "a|b", "../users", "é", "x" * 256, "a\nb", "a\0b", "\uffff",
+     "00000000-0000-7000-8000-000000000000",
      "00000000-0000-7000-8000-00000000000G"],
 )  # fmt: skip
 async def test_a_person_who_does_not_exist_cannot_be_reached(play: Play, minji: Person, nobody: str) -> None:

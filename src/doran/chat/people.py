@@ -8,11 +8,12 @@ from typing import Final
 
 from django.db.models import F, Q
 
-from doran.chat.models import Block, Conversation, Member, Person
+from doran.chat.models import USER_ID_LENGTH, Block, Conversation, Member, Person
 from doran.chat.shop import shop
 from doran.chat.writer import DATABASE
 from doran.contracts.errors import Problem
 from doran.kernel import auth, clock
+from doran.text import policy
 
 AT_ONCE: Final = 500
 
@@ -46,6 +47,8 @@ def require_active(user_id: str) -> None:
 
 
 def find(user_id: str) -> Person | None:
+    if not policy.is_opaque_id(user_id, most=USER_ID_LENGTH):
+        return None  # PostgreSQL cannot even be asked for some
     return Person.objects.using(DATABASE).filter(user_id=user_id).first()
 
 

@@ -96,7 +96,7 @@ _PROBLEMS = (
         "The password is too easy to guess",
         "Use at least 8 characters that are not a common password.",
     ),
-    ("message_deleted", 422, "The message is deleted", "A deleted message cannot be changed or answered."),
+    ("message_deleted", 422, "The message is deleted", "A deleted message cannot be changed."),
     (
         "budget_exhausted",
         429,

@@ -124,6 +124,8 @@ async def test_many_who_ask_at_once_under_one_key_get_one_job(minji: Person) -> 
         ({**REWRITE, "input": "\x00"}, "input"),
         ({**REWRITE, "conversation_id": "c\x00"}, "conversation_id"),
         ({**REWRITE, "idempotency_key": "k" * 65}, "idempotency_key"),
+        ({**REWRITE, "idempotency_key": "k\x00"}, "idempotency_key"),
+        ({**REWRITE, "idempotency_key": " \t"}, "idempotency_key"),
     ],
 )
 async def test_a_wrong_question_names_the_field_and_changes_nothing(

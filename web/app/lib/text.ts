@@ -10,7 +10,7 @@ export function tokens(text: string): Token[] {
   const found: Token[] = [];
   let done = 0;
   for (const [at, candidate] of candidates(text)) {
-    const link = trimmed(candidate);
+    const link = linkOf(candidate);
     const href = safeHref(link);
     if (!href) continue;
     if (at > done) found.push({ kind: "text", text: text.slice(done, at) });
@@ -25,12 +25,19 @@ export function tokens(text: string): Token[] {
 function* candidates(text: string): Generator<[number, string]> {
   for (const { 0: whole, index } of text.matchAll(CANDIDATE)) {
     let from = 0;
-    for (const next of whole.matchAll(/[\uac00-\ud7a3()[\]{},;](?=https?:\/\/)/giu)) {
+    for (const next of whole.matchAll(/[\u1161-\u11ff\uac00-\ud7a3()[\]{},;](?=https?:\/\/)/giu)) {
       yield [index + from, whole.slice(from, next.index + 1)];
       from = next.index + 1;
     }
     yield [index + from, whole.slice(from)];
   }
+}
+
+/** The address in what may be one. Syllables typed in parts (NFD) are judged whole, and the address stays as it was typed. */
+function linkOf(candidate: string): string {
+  const composed = candidate.normalize("NFC");
+  if (composed === candidate || candidate !== candidate.normalize("NFD")) return trimmed(candidate);
+  return candidate.slice(0, trimmed(composed).normalize("NFD").length);
 }
 
 /** The address if it is of a kind that is safe to follow, else null. */

@@ -72,7 +72,12 @@ describe("links", () => {
   ];
   for (const [text, expected] of CASES) test(JSON.stringify(text), () => expect(links(text)).toEqual(expected));
 
+  test("links end where they do also in syllables typed in parts, and stay as they were typed", () => {
+    for (const [text, expected] of CASES) expect(links(text.normalize("NFD")), text).toEqual(expected.map((link) => link.normalize("NFD")));
+  });
+
   test("nothing of the text is lost or doubled", () => {
+    for (const [text] of CASES) expect(tokens(text.normalize("NFD")).map((token) => token.text).join("")).toBe(text.normalize("NFD"));
     for (const [text] of CASES) expect(tokens(text).map((token) => token.text).join("")).toBe(text);
   });
 

@@ -47,8 +47,8 @@ class Question:
         what.check({"conversation_id": self.conversation_id, "message_id": self.message_id, "input": self.said})
         if self.said and (refusal := policy.refusal_of_text(self.said, most=MOST_INPUT)):
             raise invalid("input", refusal)
-        if self.key is not None and not 0 < len(self.key) <= IDEMPOTENCY_KEY_LENGTH:
-            raise invalid("idempotency_key", f"1 to {IDEMPOTENCY_KEY_LENGTH} characters.")
+        if self.key is not None and not policy.is_opaque_id(self.key, most=IDEMPOTENCY_KEY_LENGTH):
+            raise invalid("idempotency_key", f"1 to {IDEMPOTENCY_KEY_LENGTH} visible characters.")
         _checked(what, self.options or {})
 
     @property

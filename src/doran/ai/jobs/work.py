@@ -21,6 +21,7 @@ from doran.ai.models import AiJob, Prompt
 from doran.ai.providers import About, Completion, EndReason, Usage
 from doran.ai.providers.links import Began
 from doran.contracts.frames import JobResult, MessageView
+from doran.text import policy
 
 T = TypeVar("T")
 DEFAULT_LOCALE: Locale = "ko"
@@ -120,8 +121,8 @@ class Work:
     async def embed(
         self, texts: Sequence[str], *, about: Subject, is_query: bool = False, model: str | None = None
     ) -> list[bytes]:
-        """The texts as vectors of length 1, by this model where one is named. Raises as `complete`."""
-        return await self.gate.embed(self, texts, about, is_query=is_query, model=model)
+        """Return the composed texts as vectors of length 1, by this model where one is named. Raises as `complete`."""
+        return await self.gate.embed(self, [*map(policy.compose, texts)], about, is_query=is_query, model=model)
 
     async def ask_engine(self, engine: About, text: str, *, about: Subject, ask: AskEngine) -> str:
         """Let a translation engine have this text: `ask` gets it as it may leave, and what must be awaited before it does.
