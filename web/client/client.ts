@@ -56,6 +56,8 @@ export interface ClientEvents {
   conversations: { readonly ids: readonly string[] };
   /** Something in one conversation changed: messages, marks, state, typing, or what waits. */
   conversation: { readonly id: string };
+  /** What is being written in one conversation changed; at every key. */
+  draft: { readonly id: string };
   /** A new message of the other person, heard live. */
   message: { readonly conversationId: string; readonly message: Message };
   /** A message was refused for good; it stays in `waiting` until retried or discarded. */
@@ -81,6 +83,8 @@ const SEQ_GAP_MS = 200;
 const CHANGE_GAP_MS = 4_000;
 const RETRY_MS = 1_500;
 const MARK_MS = 50;
+/** How soon a draft of another tab is in the list. */
+const DRAFT_SHOWN_MS = 300;
 /** So long a log-out waits for drafts to be saved. */
 const LAST_SAVE_MS = 1_000;
 const TYPING_SHOWN_MS = 12_000;
@@ -150,7 +154,7 @@ export class DoranClient extends Emitter<ClientEvents> {
       save: async (id, text) => this.#meet(await this.rest.keepDraft(id, text)),
       saved: (id) => this.#conversations.get(id)?.me.draft,
       onSaved: (id, text) => this.#conversations.get(id)?.presume({ draft: text }),
-      onChanged: (id) => this.#waitingChanged(id),
+      onChanged: (id) => this.#draftChanged(id),
     });
     this.#outbox = new Outbox({
       storage: options.storage,
@@ -735,6 +739,13 @@ export class DoranClient extends Emitter<ClientEvents> {
   #waitingChanged(id: string): void {
     this.#refreshWaiting(id);
     this.#changed(id);
+  }
+
+  /** The list hears of it a few times a second: whoever writes is not slowed down by drawing all of it at every key. */
+  #draftChanged(id: string): void {
+    this.#refreshWaiting(id);
+    this.emit("draft", { id });
+    if (!this.#timers.has(`draft ${id}`)) this.#setTimer(`draft ${id}`, DRAFT_SHOWN_MS, () => this.emit("conversations", { ids: [id] }));
   }
 
   /** What of this conversation is only in the browser. */

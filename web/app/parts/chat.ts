@@ -45,6 +45,7 @@ export class DoranChat extends Piece {
 
   protected override attend(): void {
     this.follow("conversation", ({ id }) => id === this.conversationId && this.requestUpdate());
+    this.follow("draft", ({ id }) => id === this.conversationId && this.requestUpdate());
     this.follow("conversations", () => this.#thread || this.requestUpdate());
     this.follow("person", ({ userId }) => userId === this.#thread?.peerId && this.requestUpdate());
     this.follow("synced", () => this.#arrive());

@@ -50,6 +50,7 @@ export class DoranComposer extends Piece {
   protected override attend(): void {
     this.follow("offer", () => this.requestUpdate());
     this.follow("conversation", ({ id }) => id === this.thread.id && this.#takeUp());
+    this.follow("draft", ({ id }) => id === this.thread.id && this.#takeUp());
     this.until(() => this.#leave());
   }
 

@@ -295,6 +295,20 @@ describe("what stands in the box", () => {
     expect(await storage.drafts(MINJI)).toEqual([]);
   });
 
+  test("a key draws neither the list nor the messages anew", async () => {
+    await bothOnline();
+    const drawn = vi.fn();
+    left.on("conversations", drawn);
+    left.on("conversation", drawn);
+    const heard = vi.fn();
+    left.on("draft", heard);
+    for (let key = 1; key <= 20; key++) left.write(TALK, { text: "ㅋ".repeat(key) });
+    expect(heard).toHaveBeenCalledTimes(20);
+    expect(drawn).not.toHaveBeenCalled();
+    await pass(1_000);
+    expect(drawn).toHaveBeenCalledTimes(1);
+  });
+
   test("two devices wrote while one had no line: both texts are kept", async () => {
     await bothOnline();
     right.disconnect();
