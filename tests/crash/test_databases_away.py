@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,7 +220,7 @@ async def test_a_server_that_stands_still_keeps_nobody_longer_than_promised(serv
             assert max(took.values()) < PROMISED + MARGIN, took
             again = await every_way(town, socket)  # the patience is used up: now at once
             assert max(again.values()) < PROMISED + MARGIN, again
-        await eventually_sends(town, "셋")
+        await eventually_sends(town.minji, town.talk, "셋")
         refused = [content for content in ("rest", "socket") if content not in dict(town.stored())]
         for content in ("rest", "socket"):  # as every client does: the same again
             assert (await town.minji.tries_to_send(town.talk, content, client_message_id=content)).status in (200, 201)
@@ -284,11 +286,38 @@ async def status_of(answer: Awaitable[Answer]) -> int:
     return (await answer).status
 
 
-async def eventually_sends(town: Town, content: str) -> None:
+async def eventually_sends(person: Person, talk: str, content: str) -> None:
     until = time.monotonic() + SOON
-    while (said := await town.minji.tries_to_send(town.talk, content, client_message_id="again")).status not in (
+    while (said := await person.tries_to_send(talk, content, client_message_id="again")).status not in (
         200,
         201,
     ):
         assert time.monotonic() < until, said.body
         await asyncio.sleep(0.1)
+
+
+async def test_a_file_that_another_program_locks_keeps_nobody_longer_than_promised(tmp_path: Path) -> None:
+    """Sixty changes at once: not each for itself waits for the lock."""
+    file, mint = tmp_path / "chat.sqlite3", Mint()
+    async with (
+        ground(services=("chat",), chat_database=f"sqlite://{file}", database_patience=2.0) as config,
+        awake(config, own_keys=mint.published) as house,
+    ):
+        play = Play(house, mint)
+        minji, junho = await play.person("민지"), await play.person("준호")
+        talk = await minji.starts(junho)
+        sent = await minji.sends(talk, "하나")
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(2):
+                began = time.monotonic()
+                answers = await asyncio.gather(
+                    *(minji.edits(sent, f"{number}") for number in range(30)),
+                    *(minji.tries_to_send(talk, "둘", client_message_id=f"{number}") for number in range(30)),
+                )
+                assert time.monotonic() - began < 2 * PROMISED + MARGIN
+                assert {answer.status for answer in answers} == {503}
+                assert (await minji.sees(talk))["messages"][0]["content"] == "하나"
+            other.execute("ROLLBACK")
+        await eventually_sends(minji, talk, "둘")
+        assert [message["content"] for message in (await minji.sees(talk))["messages"]] == ["하나", "둘"]

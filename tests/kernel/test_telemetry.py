@@ -111,9 +111,56 @@ def test_a_dropped_fact_is_counted(written: Lines) -> None:
 def test_a_foreign_library_shows_its_template_and_none_of_its_values(written: Lines) -> None:
     THEIRS.warning("Not Found: %s\n%s", "/api/secret-name/", "비밀")
     [line] = written()
-    assert "Not Found: %s" in line
+    assert "Not Found: <str>" in line
     assert "secret-name" not in line
     assert "비밀" not in line
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "shown"),
+    [
+        ("Closing channel %r because RPC call %s cancelled", (KeyError("비밀"), "비밀"), "channel <KeyError> because RPC call <str>"),
+        ("Cancel %s running task(s), timeout graceful shutdown exceeded", (3,), "Cancel 3 running task(s)"),
+        ("%(count)d of %(whose)-5.5s are 100%% gone", ({"count": 2, "whose": "비밀"},), "2 of <str> are 100% gone"),
+        ("took %.2f s, %d%%", (1.5, 30), "took 1.5 s, 30%"),
+        ("as it is: 100%", (), "as it is: 100%"),
+    ],
+)  # fmt: skip
+def test_the_holes_of_a_foreign_template_are_filled_with_numbers_and_kinds(
+    written: Lines, template: str, given: tuple[object, ...], shown: str
+) -> None:
+    THEIRS.warning(template, *given)
+    [line] = written()
+    assert shown in line
+    assert "비밀" not in line
+
+
+def test_an_outage_is_told_once_then_each_minute_then_its_end(written: Lines) -> None:
+    now = [0.0]
+    outage = telemetry.Outage(OURS, "Redis is away", "Redis is back", ticks=lambda: now[0])
+    for _ in range(46):  # as many tries as a copy made in 28 seconds
+        outage.goes_on(ConnectionRefusedError("비밀"))
+        now[0] += 28 / 46
+    assert [line.count("Redis is away") for line in written()] == [1]
+    now[0] = 61.0
+    outage.goes_on(ConnectionRefusedError("비밀"))
+    outage.is_over()
+    outage.is_over()
+    lines = written()
+    assert len(lines) == 3
+    assert "47" in lines[1] or "46" in lines[1]
+    assert "Redis is back" in lines[2]
+    assert "비밀" not in str(lines)
+
+
+def test_what_comes_and_goes_is_told_no_more_than_once_a_minute(written: Lines) -> None:
+    now = [0.0]
+    outage = telemetry.Outage(OURS, "the broker is away", "the broker is back", ticks=lambda: now[0])
+    for _ in range(100):
+        outage.goes_on()
+        outage.is_over()
+        now[0] += 0.5
+    assert len(written()) == 2
 
 
 def test_of_a_foreign_report_only_the_first_line_is_shown(written: Lines) -> None:

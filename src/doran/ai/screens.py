@@ -19,6 +19,7 @@ from doran.contracts.frames import ServerFrame
 from doran.kernel import siblings, telemetry
 
 log = logging.getLogger("doran.ai.screens")
+_untold = telemetry.Outage(log, "screens could not be told", "screens are told again")
 
 PATH: Final = "/api/chat/screens/"
 MOST_WAITING: Final = 1000
@@ -93,7 +94,9 @@ def _tell(news: _News) -> None:
             telemetry.screens_told(_told(news, frame))
     except Exception as wrong:
         telemetry.screens_told("lost")
-        log.warning("screens could not be told", extra={"error_class": type(wrong).__name__})
+        _untold.goes_on(wrong)
+    else:
+        _untold.is_over()
 
 
 def _told(news: _News, frame: ServerFrame) -> str:

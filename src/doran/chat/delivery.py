@@ -73,6 +73,7 @@ class Unheard:
         self._readers = readers
         self._seconds = seconds
         self._due: dict[Place, float] = {}
+        self._blind = telemetry.Outage(log, "looking for undelivered messages failed; it is tried again")
         self._task: asyncio.Task[None] | None = None
 
     def expect(self, place: Place) -> None:
@@ -99,9 +100,10 @@ class Unheard:
         """Take a step; say whether it succeeded."""
         try:
             await self._readers(step)
-        except Exception:
-            log.exception("looking for undelivered messages failed; it is tried again")
+        except Exception as wrong:
+            self._blind.goes_on(wrong)
             return False
+        self._blind.is_over()
         return True
 
     def remember(self) -> None:

@@ -271,6 +271,7 @@ class ChatService:
 
     async def _sweep(self) -> None:
         """Sockets whose token expired or whose session ended are closed, whoever forgot to say so."""
+        away = telemetry.Outage(log, "the sweep over sockets failed; it is tried again", "sockets are swept again")
         looked = time.monotonic()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -283,8 +284,10 @@ class ChatService:
                     self._screens.announce(*await self.readers(announcing.last))
                     await self._look_at_timeline()
                 self._close_outdated()
-            except Exception:
-                log.exception("the sweep over sockets failed; it is tried again")
+            except Exception as wrong:
+                away.goes_on(wrong)
+            else:
+                away.is_over()
 
     def _close_outdated(self) -> None:
         now = time.time()

@@ -113,12 +113,17 @@ class Together:
 
 
 async def _every_ten_seconds(readers: Readers, tend: Callable[[], None]) -> None:
+    away = telemetry.Outage(
+        log, "the row of this process could not be renewed; it is tried again", "it is renewed again"
+    )
     while True:
         await asyncio.sleep(nodes.RENEW_SECONDS)
         try:
             await readers(tend)
-        except Exception:
-            log.exception("the row of this process could not be renewed; it is tried again")
+        except Exception as wrong:
+            away.goes_on(wrong)
+        else:
+            away.is_over()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -25,12 +25,13 @@ from doran.chat import statements as sql
 from doran.chat.patience import Patience
 from doran.chat.proof import Proof
 from doran.contracts.errors import Problem
-from doran.kernel import faults, telemetry, trouble
+from doran.kernel import deadline, faults, telemetry, trouble
 from doran.realtime.fanout import Batch
 from doran.realtime.hub import Delivery
 
 log = logging.getLogger(__name__)
 
+_refusing = telemetry.Outage(log, "the database refused a change", level=logging.ERROR)
 DATABASE = "chat"
 
 
@@ -192,6 +193,7 @@ class Writer:
 
     def _run(self) -> None:
         self.begin()
+        _wait_for_lock(self.patience.seconds)
         while not self._stopping or self._pending:
             self._wake.acquire()
             while self._pending:
@@ -257,15 +259,24 @@ class Writer:
         """One try. A database that was away has to answer something small first, and is not waited for again."""
         if self.patience.is_away:
             with self.patience.tries(0.0):
-                sql.cursor().execute("SELECT 1")
+                self._look()
         with self.patience.tries(self.patience.seconds):
             return self._settled(batch) or [self._in_transaction(batch, careful=careful)]
+
+    def _look(self) -> None:
+        """Raises unless the database lets us begin a transaction, soon."""
+        _wait_for_lock(0.0)
+        try:
+            with transaction.atomic(using=DATABASE):
+                sql.cursor().execute("SELECT 1")
+        finally:
+            _wait_for_lock(self.patience.seconds)
 
     def _take_back(self, wrong: Exception) -> None:
         """Nothing of it is stored, unless the connection broke before the COMMIT was answered."""
         self.forget()
         connections[DATABASE].close_if_unusable_or_obsolete()
-        if not trouble.is_away(wrong):
+        if not trouble.is_away(wrong) or connections[DATABASE].vendor == "sqlite":
             self._doubt = None
 
     def _settled(self, batch: list[Any]) -> list[Commit] | None:
@@ -324,6 +335,12 @@ class Writer:
         return commit
 
 
+def _wait_for_lock(seconds: float) -> None:
+    """How long this thread waits for a file that another program has locked. Servers are waited for by the deadline."""
+    if connections[DATABASE].vendor == "sqlite":
+        sql.cursor().execute(f"PRAGMA busy_timeout = {round(max(seconds, deadline.LEAST_SECONDS) * 1000)}")
+
+
 def _hooks() -> list[Callable[[], object]]:
     """What is to be called after the commit of the transaction that is open."""
     waiting: list[tuple[Any, ...]] = connections[DATABASE].run_on_commit
@@ -374,6 +391,6 @@ def _refusal(wrong: Exception) -> Problem:
     if not isinstance(wrong, DatabaseError):
         log.error("the writer met an unexpected error", exc_info=wrong)
         return Problem("internal_error")
-    log.error("the database refused a change", extra={"error_class": type(wrong).__name__})
+    _refusing.goes_on(wrong)
     full = "full" in str(wrong).lower()
     return Problem("storage_full", retry_after=30) if full else Problem("unavailable", retry_after=1)

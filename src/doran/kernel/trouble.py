@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -18,7 +19,12 @@ _POSTGRESQL_CONFLICT: Final = ("40001", "40P01", "55P03")
 
 
 def is_away(wrong: BaseException) -> bool:
-    """The server cannot be reached, broke off, or takes no changes now. What was under way may or may not be done."""
+    """The server cannot be reached, broke off, or takes no changes now; a file is locked by another program.
+
+    What was under way may or may not be done on a server; in a locked file it is not.
+    """
+    if _is_locked(wrong):
+        return True
     number, state, is_postgresql = _said(wrong)
     if is_postgresql:
         is_broken = state is None and isinstance(wrong, OperationalError | InterfaceError)
@@ -35,6 +41,11 @@ def is_conflict(wrong: BaseException) -> bool:
 def is_passing(wrong: BaseException) -> bool:
     """Trouble that may be over by the next try."""
     return is_away(wrong) or is_conflict(wrong)
+
+
+def _is_locked(wrong: BaseException) -> bool:
+    code = getattr(wrong.__cause__, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _said(wrong: BaseException) -> tuple[int | None, str | None, bool]:

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from django.db import DatabaseError, connections
 
+from doran.kernel import telemetry
 from doran.kernel.doors import reopen_if_broken
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Worker(ABC):
     def __init__(self, name: str, database: str, *, drain_seconds: float, is_alone: bool | None = None) -> None:
         self._name, self._home, self._drain_seconds = name, database, drain_seconds
         self._follows_the_dead = connections[database].vendor == "sqlite" if is_alone is None else is_alone
+        self._blind = telemetry.Outage(log, "what is due cannot be looked for", "what is due is found again")
+        self._untold = telemetry.Outage(log, "the outcome of work waits")
         self._is_stopping = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -140,7 +143,9 @@ class Worker(ABC):
             await self._succeed_the_dead()
             await self._look()
         except Exception as wrong:
-            log.warning("what is due cannot be looked for", extra=self._about(wrong))
+            self._blind.goes_on(wrong, worker=self._name)
+        else:
+            self._blind.is_over()
 
     async def _succeed_the_dead(self) -> None:
         """Once, before anything is held here; a database that is away then is waited for."""
@@ -172,7 +177,7 @@ class Worker(ABC):
             except DatabaseError as wrong:
                 if time.monotonic() > until or self._is_stopping:
                     raise
-                log.warning("the outcome of work waits", extra=self._about(wrong))
+                self._untold.goes_on(wrong, worker=self._name)
                 await asyncio.sleep(_AGAIN)
 
     async def _ask(self, question: Callable[[], T]) -> T:
@@ -185,6 +190,3 @@ class Worker(ABC):
         except DatabaseError:
             reopen_if_broken(self._home)
             raise
-
-    def _about(self, wrong: Exception) -> dict[str, str]:
-        return {"worker": self._name, "error_class": type(wrong).__name__}

@@ -57,6 +57,7 @@ class Worker(worker.Worker):
         self._background: set[UUID] = set()
         self._heard_at: dict[UUID, float] = {}
         self._sweeping, self._pruning = worker.Every(_SWEEP_EVERY), worker.Every(_PRUNE_EVERY)
+        self._loose = telemetry.Outage(log, "leases of jobs cannot be renewed", "leases of jobs are renewed again")
         self._unwatch: Callable[[], None] = lambda: None
 
     def start(self) -> None:
@@ -141,10 +142,11 @@ class Worker(worker.Worker):
         try:
             still = await self._ask(partial(claiming.renew, asked.values()))
         except Exception as wrong:
-            log.warning("leases of jobs cannot be renewed", extra={"error_class": type(wrong).__name__})
+            self._loose.goes_on(wrong)
             long_ago = now - claiming.LEASE.total_seconds()
             lost = {job_id for job_id in asked if self._heard_at[job_id] < long_ago}
         else:
+            self._loose.is_over()
             self._heard_at.update(dict.fromkeys(still & self._held.keys(), now))
             lost = asked.keys() - still
         for job_id in lost & self._held.keys():

@@ -106,6 +106,14 @@ class Ear:
     """How often in a row listening broke off before anything was dealt with."""
     began: float | None = None
     """When the listening under way began."""
+    deaf: telemetry.Outage = field(
+        default_factory=lambda: telemetry.Outage(log, "nothing is heard for now", "heard again")
+    )
+    untaken: telemetry.Outage = field(
+        default_factory=lambda: telemetry.Outage(
+            log, "a subscriber could not take an event", "a subscriber takes events"
+        )
+    )
 
     @property
     def is_steady(self) -> bool:
@@ -121,6 +129,8 @@ class Ear:
         is_dealt_with = await self._deal_with(arrived, shift)
         if is_dealt_with:
             self.failures = 0
+            self.deaf.is_over()
+            self.untaken.is_over()
         return is_dealt_with
 
     async def _deal_with(self, arrived: Arrived, shift: Shift) -> bool:
@@ -162,9 +172,8 @@ class Ear:
             "event_type": envelope.event_type,
             "subscription": self.subscription.name,
             "attempts": attempt,
-            "error_class": type(wrong).__name__,
         }
-        log.warning("a subscriber could not take an event", extra=facts)
+        self.untaken.goes_on(wrong, **facts)
 
 
 def _tried(handler: Handler, envelope: Envelope) -> BaseException | None:
@@ -186,6 +195,7 @@ class BrokerBus:
         self._handlers: dict[str, tuple[Handler, Concern]] = {}
         self._loop: LoopThread | None = None
         self._ears: list[Ear] = []
+        self._away = telemetry.Outage(log, "the broker is away; events wait", "the broker is back")
 
     # -- outside --------------------------------------------------------------------------------
 
@@ -305,7 +315,7 @@ class BrokerBus:
         failures = 0
         while not self._shift.is_over:
             self._open = Shift(self._shift)
-            line = await self._opened(failures)
+            line = await self._opened()
             failures = 0 if line is not None else failures + 1
             if line is not None:
                 await self._open.over()
@@ -316,19 +326,18 @@ class BrokerBus:
                 telemetry.bus_connected(False)
                 await quietly(line.close())
 
-    async def _opened(self, failures: int) -> Line | None:
+    async def _opened(self) -> Line | None:
         try:
             async with asyncio.timeout(PATIENCE):
                 line = await self._broker.open(list(self._known.values()), self._open)
         except Exception as wrong:
             self._opening.set_exception(Unavailable("the broker is away"))
             self._opening.exception()  # it may be that nobody waits for it
-            if not failures:
-                log.warning("the broker is away; events wait", extra={"error_class": type(wrong).__name__})
+            self._away.goes_on(wrong)
             return None
         self._opening.set_result(line)
         telemetry.bus_connected(True)
-        log.info("the broker is there")
+        self._away.is_over()
         return line
 
     # -- listening, on the loop -------------------------------------------------------------------
@@ -341,8 +350,7 @@ class BrokerBus:
                 await self._broker.listen(ear, Shift(self._shift))
             except Exception as wrong:
                 telemetry.listening_failed(ear.subscription.name)
-                facts = {"subscription": ear.subscription.name, "error_class": type(wrong).__name__}
-                log.warning("nothing is heard for now", extra=facts)
+                ear.deaf.goes_on(wrong, subscription=ear.subscription.name)
             ear.failures, ear.began = 0 if ear.is_steady else ear.failures + 1, None
             await self._shift.rest(backoff(ear.failures, _LONGEST_PAUSE))
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from django.db import connections
 
 from doran.contracts.events import Envelope
+from doran.kernel import telemetry
 from doran.kernel.bus import Concern, Handler, Said, Unavailable, every
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ class _Subscription:
     event_types: Collection[str]
     handler: Handler
     concerns: Concern = every
+    untaken: telemetry.Outage = field(
+        default_factory=lambda: telemetry.Outage(log, "a subscriber could not take an event")
+    )
 
     def wants(self, said: Said) -> bool:
         return said.event_type in self.event_types and self.concerns(said)
@@ -60,9 +64,8 @@ class _Chain:
             "event_id": envelope.event_id,
             "event_type": envelope.event_type,
             "subscription": self.subscription.name,
-            "error_class": type(wrong).__name__,
         }
-        log.warning("a subscriber could not take an event", extra=facts)
+        self.subscription.untaken.goes_on(wrong, **facts)
 
 
 class MemoryBus:

@@ -20,6 +20,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 RETRY_STATUSES: Final = frozenset({429, 503})
 
 logger = logging.getLogger("doran.http")
+_no_database = telemetry.Outage(logger, "a request failed for want of its database", level=logging.ERROR)
 _encoder = msgspec.json.Encoder()
 
 
@@ -53,7 +54,7 @@ def from_exception(error: BaseException) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, OperationalError | InterfaceError):
-        log_crash(error)
+        _no_database.goes_on(error)
         return Problem("storage_full") if "full" in str(error).lower() else Problem("unavailable", retry_after=2)
     log_crash(error)
     return Problem("internal_error")

@@ -25,6 +25,7 @@ class Replayer:
         self._consumer, self._poll = consumer, poll
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._stuck = telemetry.Outage(log, "dead letters could not be replayed now", "dead letters can be replayed")
         self._unwatch: Callable[[], None] = lambda: None
 
     def start(self) -> None:
@@ -49,6 +50,7 @@ class Replayer:
                 self._consumer.replay_asked(until=self._stopping.is_set)
             except Exception as wrong:
                 reopen_if_broken(home(self._consumer.dead_letters))
-                facts = {"subscription": self._consumer.subscription, "error_class": type(wrong).__name__}
-                log.warning("dead letters could not be replayed now", extra=facts)
+                self._stuck.goes_on(wrong, subscription=self._consumer.subscription)
+            else:
+                self._stuck.is_over()
         connections.close_all()

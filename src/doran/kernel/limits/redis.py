@@ -93,6 +93,7 @@ class Counters:
         self._thread: threading.Thread | None = None
         self._loose: WeakSet[LooseLimiter] = WeakSet()
         self.is_away = True
+        self._alone = telemetry.Outage(log, "limits are counted by this process alone", "limits are counted together")
 
     def start(self) -> None:
         """Look for Redis once, then keep in touch from a thread."""
@@ -162,7 +163,7 @@ class Counters:
 
     def _tell_alone(self, reason: str) -> None:
         telemetry.limits_alone(True)
-        log.warning("limits are counted by this process alone", extra={"reason": reason})
+        self._alone.goes_on(reason=reason)
 
     # -- its thread --------------------------------------------------------------------------------
 
@@ -183,7 +184,7 @@ class Counters:
             limiter.forget()
         self.is_away = False
         telemetry.limits_alone(False)
-        log.info("limits are counted together")
+        self._alone.is_over()
 
     def _exchange(self) -> None:
         for limiter in list(self._loose):

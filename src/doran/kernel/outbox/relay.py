@@ -87,6 +87,8 @@ class Relay:
         self._pass = threading.Condition()
         self._passes_begun = self._passes_done = 0
         self._thread: threading.Thread | None = None
+        self._stuck = telemetry.Outage(log, "events could not be published", "events are published again")
+        self._held_up = telemetry.Outage(log, "an event holds up its key")
         self._unwatch: Callable[[], None] = lambda: None
 
     # -- outside --------------------------------------------------------------------------------
@@ -174,11 +176,11 @@ class Relay:
         try:
             self.publish_waiting()
             self._failures = 0
+            self._stuck.is_over()
         except Exception as wrong:
             self._failures += 1
             reopen_if_broken(self._database)
-            facts = self._facts(error_class=type(wrong).__name__, attempts=self._failures)
-            log.warning("events could not be published", extra=facts)
+            self._stuck.goes_on(wrong, **self._facts(attempts=self._failures))
         with self._pass:
             self._passes_done = self._passes_begun
             self._pass.notify_all()
@@ -285,7 +287,8 @@ class Relay:
         self._held[key] = _Hold(attempts, stumbles, time.monotonic() + backoff(attempts, _LONGEST_PAUSE))
         now.held.add(key)
         now.untaken += 1
-        self._say("untaken", logging.WARNING, "an event holds up its key", stuck, attempts=attempts)
+        telemetry.events_published(self.service, 1, outcome="untaken")
+        self._held_up.goes_on(None, **self._about(stuck), attempts=attempts)
 
     def _is_out_of_patience(self, key: str, stuck: Stuck) -> bool:
         return stuck.wrong is not None and key in self._held and self._held[key].stumbles >= _PATIENCE
@@ -295,7 +298,8 @@ class Relay:
         assert stuck.wrong is not None
         self._parking.park(stuck.rows, reason(stuck.wrong))
         self._held.pop(stuck.rows[0].key, None)
-        self._say("poison", logging.ERROR, "an event cannot be published and waits as a dead letter", stuck)
+        telemetry.events_published(self.service, 1, outcome="poison")
+        log.error("an event cannot be published and waits as a dead letter", extra=self._about(stuck))
 
     def _take_up_again(self, mine: frozenset[int], now: _Pass) -> None:
         """Dead letters that an operator wants published after all, each key from its first on."""
@@ -317,13 +321,10 @@ class Relay:
             else:
                 self._try_again(key, stuck, now)
 
-    def _say(self, outcome: str, level: int, sentence: str, stuck: Stuck, **more: int) -> None:
-        telemetry.events_published(self.service, 1, outcome=outcome)
+    def _about(self, stuck: Stuck) -> dict[str, str | int]:
         first = stuck.rows[0]
         why = "untaken" if stuck.wrong is None else reason(stuck.wrong)
-        log.log(
-            level, sentence, extra=self._facts(event_id=first.name, event_type=first.event_type, reason=why, **more)
-        )
+        return self._facts(event_id=first.name, event_type=first.event_type, reason=why)
 
     def _facts(self, **more: str | int) -> dict[str, str | int]:
         return {"service": self.service, **more}

@@ -36,10 +36,12 @@ from doran.kernel.telemetry.metrics import (
     webhook_disabled,
     webhook_given_up,
 )
+from doran.kernel.telemetry.outage import Outage
 from doran.kernel.telemetry.providers import letters_translated, provider_asked, provider_began, provider_state
 from doran.kernel.telemetry.trace import incoming, new_trace_id, server_time, trace_id, traceparent, with_trace
 
 __all__ = [
+    "Outage",
     "answer_paid",
     "batch_committed",
     "bus_connected",

@@ -1,8 +1,8 @@
 """Log lines: fixed words and allow-listed facts, never content, names or tokens.
 
 Our own loggers (`doran.*`) say fixed sentences and put facts into `extra=`; a key that is not in
-`FACTS` is dropped and counted. Of a foreign library only the first line of its template is shown,
-without the values it would put in, because those may come from a request. An exception is shown
+`FACTS` is dropped and counted. Of a foreign library only the first line of its template is shown, with
+numbers, and of all other values only their kind, because those may come from a request. An exception is shown
 by its class and the places it passed, not by its text.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -26,9 +27,10 @@ FACTS: Final = frozenset(
         "address", "attempts", "batch", "bytes", "check", "close_code", "code", "count", "database", "endpoint_id",
         "error_class", "event_id", "event_type", "fault", "host", "job", "job_id", "kind", "limit", "method", "places", "port", "provider", "queue", "reason",
         "retry_in", "route", "schema_version", "seconds", "service", "services", "size", "sockets", "state", "status",
-        "subscription", "threads", "url", "version", "waiting",
+        "subscription", "threads", "url", "version", "waiting", "worker",
     }
 )  # fmt: skip
+_HOLE = re.compile(r"%(?:\((\w+)\))?[-#0 +]*\d*(?:\.\d+)?[hlL]?([a-zA-Z%])")
 _LONGEST = 300
 _PLACES = 12
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -87,8 +89,23 @@ def _shown(record: logging.LogRecord) -> dict[str, Any]:
 
 def _words(record: logging.LogRecord) -> str:
     ours = record.name == "doran" or record.name.startswith("doran.")
-    words = record.getMessage() if ours else str(record.msg).partition("\n")[0]
+    words = record.getMessage() if ours else _filled(str(record.msg).partition("\n")[0], record.args)
     return words[:_LONGEST]
+
+
+def _filled(template: str, given: Any) -> str:
+    """The template of a library with its holes filled: numbers as they are, of all else only what kind of thing it is."""
+    if not given:
+        return template
+    values = iter(given if isinstance(given, tuple) else ())
+
+    def fill(hole: re.Match[str]) -> str:
+        if hole[2] == "%":
+            return "%"
+        value = given.get(hole[1]) if isinstance(given, Mapping) else next(values, None)
+        return str(value) if isinstance(value, int | float) else f"<{type(value).__name__}>"
+
+    return _HOLE.sub(fill, template)
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:

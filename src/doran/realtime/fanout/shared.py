@@ -159,14 +159,16 @@ class SharedFanout:
     # -- what was not heard --------------------------------------------------------------------------
 
     async def _mend(self) -> None:
+        away = telemetry.Outage(log, "what others committed could not be read; it is tried again", "it is read again")
         while True:
             await self._rest()
             try:
                 if self._now() >= self._next_look():
                     await self._look()
                 await self._fill()
-            except Exception:
-                log.exception("what others committed could not be read; it is tried again")
+                away.is_over()
+            except Exception as wrong:
+                away.goes_on(wrong)
                 await asyncio.sleep(TRY_AGAIN_SECONDS)
 
     async def _rest(self) -> None:

@@ -54,6 +54,7 @@ class RedisHints:
         self._alone_until = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self.are_heard = False
+        self._away = telemetry.Outage(log, "Redis is away", "Redis is back")
 
     @property
     def is_up(self) -> bool:
@@ -91,6 +92,7 @@ class RedisHints:
     async def _speak(self) -> None:
         await self._redis.ping()
         self._speaks = True
+        self._note_return()
         while True:
             self._said.set()
             await self._awake.wait()
@@ -143,6 +145,7 @@ class RedisHints:
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
             self.are_heard = True
+            self._note_return()
         elif message["type"] == "message":
             self._hand_over(message["data"])
 
@@ -165,6 +168,10 @@ class RedisHints:
         except Exception:
             log.exception("a hint could not be used")
 
+    def _note_return(self) -> None:
+        if self.is_up:
+            self._away.is_over()
+
     # -- coming back ---------------------------------------------------------------------------------
 
     async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -174,7 +181,7 @@ class RedisHints:
             try:
                 await work()
             except Exception as wrong:
-                log.warning("Redis is away", extra={"error_class": type(wrong).__name__})
+                self._away.goes_on(wrong)
             finally:
                 self._forget(work)
             worked = asyncio.get_running_loop().time() - began > LONGEST_PAUSE

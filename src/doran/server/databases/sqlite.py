@@ -10,8 +10,9 @@ from doran.server.databases.address import Address
 # WAL keeps readers and the writer apart; FULL flushes each commit to the disk before it returns.
 # NORMAL would lose acknowledged rows when the power goes (docs/adr/0003-group-commit.md). Each of
 # a dozen connections keeps few pages: the system's cache is next to it, and memory is for sockets.
+# A file that another program has locked is waited for as long as a server that is away, by default.
 _START: Final = (
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=20000; "
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=10000; "
     "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-512; PRAGMA wal_autocheckpoint=4000;"
 )
 
@@ -25,5 +26,5 @@ def opened(address: Address) -> dict[str, Any]:
 
 def file(path: Path) -> dict[str, Any]:
     """A database file of Doran."""
-    options = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": _START}
+    options = {"transaction_mode": "IMMEDIATE", "timeout": 10, "init_command": _START}
     return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": options}
