@@ -22,6 +22,7 @@ from doran.kernel.bus import Unavailable
 from doran.kernel.bus.memory import MemoryBus
 from doran.kernel.dead_letters import Letters
 from doran.kernel.inbox import Consumer, Outcome, Replayed, Replayer, handle_once
+from doran.kernel.inbox import consumer as hearing
 from doran.kernel.telemetry.logs import JsonFormatter
 from tests.kernel.conftest import Crash
 from tests.kernel.shop import DeadLetter, Heard, Inbox, deleted, envelope, erased, greetings, hear, heard, sent
@@ -214,6 +215,20 @@ def test_when_the_database_is_away_nothing_is_claimed() -> None:
         consumer(run_in_transaction=shut).handle(arrived)
     assert not DeadLetter.objects.exists()
     assert consumer().handle(arrived) is Outcome.HANDLED
+
+
+def test_events_that_met_an_absence_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another copy may have handled them meanwhile."""
+
+    def shut(change: Callable[[], object]) -> object:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(hearing, "_TROUBLED_AT_MOST", 3)
+    ear = consumer(run_in_transaction=shut)
+    for number in range(8):
+        with pytest.raises(Unavailable):
+            ear.handle(envelope(sent(number)))
+    assert len(ear._troubled) == 3
 
 
 def test_when_the_effect_has_no_room_it_waits_outside() -> None:

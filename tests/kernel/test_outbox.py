@@ -225,6 +225,35 @@ def test_an_event_that_is_not_taken_holds_up_only_its_own_key(relay: Relay, cour
     assert courier.contents(SORA) == greetings(1, 2, 3, 4)
 
 
+def test_a_bus_that_takes_nothing_does_not_fill_the_memory(
+    relay: Relay, courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long row of keys only so many are remembered; each pass ends there, and none is lost."""
+    monkeypatch.setattr(relaying, "_HELD_AT_MOST", 20)
+    relay._batch = 10
+    keys = [f"key-{number}" for number in range(100)]
+    courier.refuses = set(keys)
+    for key in keys:
+        say(sent(1, key))
+    with pytest.raises(Unavailable):
+        relay.publish_waiting()
+    assert len(relay._held) <= 30
+    assert len(waiting()) == 100
+
+
+def test_what_another_copy_has_published_is_not_remembered_for_ever(
+    relay: Relay, courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier.refuses = {SORA}
+    say(sent(1, SORA), sent(1))
+    relay.publish_waiting()
+    assert set(relay._held) == {SORA}
+    Outbox.objects.all().delete()
+    monkeypatch.setattr(relaying, "_FORGOTTEN_AFTER", -60.0)
+    relay.publish_waiting()
+    assert relay._held == {}
+
+
 def test_what_is_held_up_is_left_alone_until_its_time(relay: Relay, courier: Courier) -> None:
     courier.refuses = {SORA}
     say(sent(1, SORA), sent(1))

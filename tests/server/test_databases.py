@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from doran.kernel import config
 from doran.kernel.config import BadSetting, Config
 from doran.server import databases
+from doran.server.databases import sqlite
 
 PASSWORD = "한강-p@ss/word#1"
 QUOTED = "%ED%95%9C%EA%B0%95-p%40ss%2Fword%231"
@@ -108,3 +111,25 @@ def test_a_missing_driver_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatc
     for engine in (databases.mysql, databases.postgresql):
         monkeypatch.setattr(engine, "find_spec", lambda _name: None)
     assert f"pip install '{extra}'" in refusal(url)
+
+
+def test_a_write_ahead_log_that_has_grown_is_cut_back(tmp_path: Path) -> None:
+    """A long read keeps it from being folded in; when that ends, it does not stay as large as it ever was."""
+    file = tmp_path / "chat.sqlite3"
+    options = sqlite.file(file)["OPTIONS"]
+    with (
+        closing(sqlite3.connect(file, isolation_level=None)) as writer,
+        closing(sqlite3.connect(file, isolation_level=None)) as reader,
+    ):
+        writer.executescript(options["init_command"] + "PRAGMA synchronous=OFF; CREATE TABLE words (word BLOB);")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM words").fetchone()
+        for _ in range(90):
+            writer.execute("INSERT INTO words VALUES (zeroblob(1048576))")
+        grown = sqlite.wal_bytes(file)
+        assert grown > 90 * 1024 * 1024
+        reader.execute("ROLLBACK")
+        for _ in range(3):
+            writer.execute("INSERT INTO words VALUES (zeroblob(1))")
+        assert sqlite.wal_bytes(file) <= 64 * 1024 * 1024
+    assert sqlite.wal_bytes(tmp_path / "nothing.sqlite3") == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from doran.kernel import auth, clock, siblings
+from doran.kernel import auth, clock, siblings, telemetry
 from doran.kernel.config import Config
 from doran.kernel.telemetry import health
 from doran.server import wiring
@@ -80,6 +80,19 @@ async def test_a_server_that_is_cancelled_puts_its_house_to_rest() -> None:
         life.cancel()
         await asyncio.wait([life])
         assert_nothing_is_left()
+
+
+async def test_what_grows_is_shown_while_the_house_is_awake() -> None:
+    async with ground(services=("core", "chat")) as config:
+        async with awake(config) as house:
+            shown = (await call(house.app, "GET", "/metrics")).body.decode()
+            for kind in ("rest calls waiting", "reads waiting", "recipients waited for", "typing signs"):
+                assert f'doran_memory_entries{{kind="{kind}"}} 0.0' in shown
+            is_file = config.chat_database.startswith("sqlite")
+            assert ('doran_sqlite_wal_bytes{service="chat"}' in shown) == is_file
+        left = telemetry.render()[0].decode()
+        assert 'doran_memory_entries{kind="reads waiting"}' not in left
+        assert 'doran_sqlite_wal_bytes{service="chat"}' not in left
 
 
 async def test_a_house_without_a_front_answers_only_its_operator() -> None:

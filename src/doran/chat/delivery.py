@@ -76,6 +76,9 @@ class Unheard:
         self._blind = telemetry.Outage(log, "looking for undelivered messages failed; it is tried again")
         self._task: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        return len(self._due)
+
     def expect(self, place: Place) -> None:
         """A message for this person has come into this conversation."""
         if place[1] != ASSISTANT_ID and place not in self._due:

@@ -31,6 +31,11 @@ class Readers:
     async def __call__(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, self._mended, read, self._line.ends_at())
 
+    @property
+    def waiting(self) -> int:
+        """Reads that no thread has time for yet."""
+        return self.pool._work_queue.qsize()
+
     def close(self) -> None:
         self.pool.shutdown(wait=True)
         for connection in self._opened:

@@ -97,6 +97,7 @@ class ChatService:
         self.consumer = Consumer("chat", SUBSCRIPTIONS, Inbox, DeadLetter, run_in_transaction=self._heard)
         self.gateway: Gateway | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._unwatch: list[Callable[[], None]] = []
         self._settling: asyncio.Future[None] | None = None
 
     # -- life ------------------------------------------------------------------------------------
@@ -129,6 +130,15 @@ class ChatService:
         await self._hear_of_ended_sessions()
         self._sweeping = asyncio.ensure_future(self._sweep())
         telemetry.watch_writer_queue(lambda: self.writer.waiting)
+        self._unwatch = [telemetry.watch_memory(kind, count) for kind, count in self._kept().items()]
+
+    def _kept(self) -> dict[str, Callable[[], int]]:
+        """What may grow with users and conversations while the process lives."""
+        return {
+            "recipients waited for": lambda: len(self.unheard),
+            "typing signs": lambda: len(self._signs),
+            "reads waiting": lambda: self.readers.waiting,
+        }
 
     def _sharing(self) -> Sharing:
         if not self._config.many_chats:
@@ -189,6 +199,8 @@ class ChatService:
         return True
 
     async def stop(self) -> None:
+        for end in self._unwatch:
+            end()
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])

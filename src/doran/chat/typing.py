@@ -34,6 +34,9 @@ class TypingSigns:
         self._signs: dict[tuple[str, str], _Sign] = {}
         hints.listen(KIND, self._hear)
 
+    def __len__(self) -> int:
+        return len(self._signs)
+
     def show(self, *, conversation_id: str, user_id: str, to: str, is_typing: bool) -> None:
         """Tell the other person, who alone is told."""
         if is_typing:

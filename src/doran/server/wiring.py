@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections
@@ -29,6 +30,7 @@ from doran.kernel.jwks import FETCH_SECONDS, Keep, Source
 from doran.kernel.keysets import KeptKeys
 from doran.kernel.outbox import Relay
 from doran.server import neighbours
+from doran.server.databases import sqlite
 from doran.server.django_pool import DjangoPool
 from doran.server.exits import Refused
 
@@ -120,6 +122,9 @@ class House:
         self._introduce_each_other()
         for service in self.config.services:
             self._watch(f"{service} database", partial(_look_at_database, service), source=f"{service} database")
+            if connections[service].vendor == "sqlite":
+                file = Path(connections[service].settings_dict["NAME"])
+                self._way_back.callback(telemetry.watch_wal(service, partial(sqlite.wal_bytes, file)))
             if service == "chat":
                 await self._start_chat()
             else:
@@ -175,6 +180,7 @@ class House:
             self._watch(service, partial(_look_at_sibling, service), needed=False)
 
     def _open_front(self) -> None:
+        self._way_back.callback(telemetry.watch_memory("rest calls waiting", lambda: self.pool.waiting))
         self._way_back.push_async_callback(self.pool.close, self.config.drain_seconds)
         self.pool.start()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from doran.ai.jobs import overview, pruning
+from doran.ai.jobs import overview, pruning, worker
 from doran.ai.models import AiJob, AiResponse, Source, Spending
 from doran.ai.money import overview as money
 from doran.kernel import clock, telemetry
@@ -71,7 +71,9 @@ async def test_spending_is_shown_by_month_and_by_person_of_today() -> None:
 async def test_what_waits_and_runs_is_measured() -> None:
     await stored("minji", due_at=clock.now() - timedelta(seconds=90))
     await stored("minji", state="running", held_until=clock.now() + timedelta(seconds=90))
+    end = telemetry.watch_jobs(worker._numbers, source="ai database")  # as a worker does that works
     said = (await asyncio.to_thread(telemetry.render))[0].decode()
+    await asyncio.to_thread(end)
     assert "doran_ai_jobs_waiting 1.0" in said
     assert "doran_ai_jobs_running 1.0" in said
     (age,) = [float(line.split()[1]) for line in said.splitlines() if line.startswith("doran_ai_oldest_waiting_age")]

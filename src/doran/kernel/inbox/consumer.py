@@ -58,6 +58,9 @@ class _Failure:
     wrong: Exception
 
 
+_TROUBLED_AT_MOST = 10_000
+
+
 @dataclass(frozen=True)
 class Consumer:
     """One service's ear: its handlers by event type, its inbox, its dead letters, its door.
@@ -170,6 +173,8 @@ class Consumer:
         before = self._troubled.pop(envelope.event_id, 0)
         if _may_pass(wrong) and before < self.patience:
             self._troubled[envelope.event_id] = before + 1
+            while len(self._troubled) > _TROUBLED_AT_MOST:  # another copy may have handled the oldest
+                self._troubled.pop(next(iter(self._troubled)), None)
             raise Unavailable("the database is away or busy") from wrong
 
     def _try(self, change: Callable[[], Outcome]) -> Outcome | Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 5.0
 _PATIENCE = 12  # tries, half a minute, of an event over which the bus stumbles while it takes others
 _MOST_HELD = 100
+_HELD_AT_MOST = 10_000
+_FORGOTTEN_AFTER = 60.0  # another copy may have published what was held here
 _MOST_COUNTED = 100_000
 
 
@@ -89,7 +91,7 @@ class Relay:
         self._thread: threading.Thread | None = None
         self._stuck = telemetry.Outage(log, "events could not be published", "events are published again")
         self._held_up = telemetry.Outage(log, "an event holds up its key")
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch = self._unwatch_held = _nothing
 
     # -- outside --------------------------------------------------------------------------------
 
@@ -98,6 +100,7 @@ class Relay:
         when_said(self._outbox, self.wake)
         source = f"{self._database} database"
         self._unwatch = telemetry.watch_outbox(self.service, self.state, source=source)
+        self._unwatch_held = telemetry.watch_memory(f"{self.service} keys held up", lambda: len(self._held))
         telemetry.health.register(
             f"{self.service} outbox", self._remark, source=source, fresh=SELDOM_SECONDS, needed=False
         )
@@ -114,6 +117,7 @@ class Relay:
         """Finish the pass under way. What waits stays in the table for the next start."""
         when_said(self._outbox, None)
         self._unwatch()
+        self._unwatch_held()
         telemetry.health.unregister(f"{self.service} outbox")
         self._stopping.set()
         self._woken.set()
@@ -208,7 +212,7 @@ class Relay:
         while rows := self._read(mine, after, now.held):
             after = rows[-1].id
             self._publish(self._due(rows, now), now)
-            if len(rows) < self._batch:
+            if len(rows) < self._batch or len(self._held) > _HELD_AT_MOST:
                 break
             if self._lanes.held() != mine:
                 self.wake()
@@ -221,6 +225,7 @@ class Relay:
 
     def _still_held(self) -> set[str]:
         now = time.monotonic()
+        self._held = {key: hold for key, hold in self._held.items() if hold.until > now - _FORGOTTEN_AFTER}
         return {key for key, hold in self._held.items() if hold.until > now}
 
     def _read(self, mine: frozenset[int], after: int, held: Iterable[str]) -> list[Row]:
@@ -334,6 +339,10 @@ class Relay:
 
     def _quoted(self, name: str) -> str:
         return connections[self._database].ops.quote_name(name)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _marks(values: Sequence[object]) -> str:

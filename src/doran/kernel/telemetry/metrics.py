@@ -251,6 +251,10 @@ _holes_read = Counter("doran_holes_read_total", "Conversations read because a st
 _hints_up = Watched([("doran_hints_up", "1 while other processes can be told at once and heard")], None)
 _dead_letters = Watched([("doran_dead_letters", "Events that could not be handled and wait")], "service")
 _writer_queue = Watched([("doran_writer_queue", "Changes that wait for the chat writer")], None)
+_memory = Watched(
+    [("doran_memory_entries", "What this process keeps in memory, by kind; all of it is bounded")], "kind"
+)
+_wal = Watched([("doran_sqlite_wal_bytes", "Size of the write-ahead log of a SQLite database")], "service")
 _webhooks = Watched(
     [
         ("doran_webhook_waiting", "Events that wait for an endpoint that is enabled"),
@@ -412,6 +416,15 @@ def watch_dead_letters(service: str, ask: Callable[[], int], *, source: str = ""
 def watch_webhooks(ask: Callable[[], tuple[int, float]], *, source: str = "") -> Callable[[], None]:
     """`ask` tells how many events wait for endpoints and the age of the oldest in seconds."""
     return _webhooks.watch("", ask, source=source)
+
+
+def watch_memory(kind: str, count: Callable[[], int]) -> Callable[[], None]:
+    """`count` tells how many entries there are of what may grow with users, conversations or events."""
+    return _memory.watch(kind, lambda: (count(),))
+
+
+def watch_wal(service: str, size: Callable[[], int]) -> Callable[[], None]:
+    return _wal.watch(service, lambda: (size(),))
 
 
 def watch_writer_queue(ask: Callable[[], int]) -> None:

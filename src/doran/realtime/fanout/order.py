@@ -90,6 +90,10 @@ class Order:
         self._late: set[str] = set()
         self._unsure: set[str] = set()
 
+    def __len__(self) -> int:
+        """Conversations whose order is kept."""
+        return len(self._lines)
+
     # -- in --------------------------------------------------------------------------------------
 
     def concerns(self, step: Step) -> bool:

@@ -105,10 +105,12 @@ class SharedFanout:
         self._looked_at = self._now()
 
     def start(self) -> None:
+        self._unwatch = telemetry.watch_memory("conversations in order", lambda: len(self._order))
         self._task = asyncio.ensure_future(self._mend())
 
     async def stop(self) -> None:
         if self._task is not None:
+            self._unwatch()
             self._task.cancel()
             await asyncio.wait([self._task])
 
