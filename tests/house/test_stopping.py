@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import sqlite3
 import time
@@ -18,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from doran.server.exits import EXITS
-from tests.house.running import Running, running
+from tests.house.running import Running, doran, running
 from tests.stage import eventually
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
@@ -116,3 +117,84 @@ async def test_a_database_that_does_not_answer_cannot_keep_a_server(
     with closing(sqlite3.connect(tmp_path / "data" / "chat.sqlite3")) as database:
         kept = [content for (content,) in database.execute("SELECT content FROM chat_message ORDER BY seq")]
     assert kept == ["지켜진 말"]
+
+
+# -- what is left on the disk ---------------------------------------------------------------------------
+
+
+def contents(folder: Path, *, alone: bool = False) -> list[str]:
+    """What was said, as it stands in the database; `alone` without anything that stands beside the file."""
+    where = f"{(folder / 'data' / 'chat.sqlite3').as_uri()}?{'immutable=1' if alone else 'mode=ro'}"
+    with closing(sqlite3.connect(where, uri=True)) as database:
+        return [row[0] for row in database.execute("SELECT content FROM chat_message ORDER BY seq")]
+
+
+def copied(source: Path, target: Path, *, companions: bool = False) -> Path:
+    """A folder with a copy of the databases, with or without what stands beside them."""
+    (target / "data").mkdir(mode=0o700, parents=True)
+    for file in (source / "data").iterdir():
+        if file.name in ("core.sqlite3", "chat.sqlite3", "ai.sqlite3", "secret_key") or (
+            companions and file.name.endswith("-wal")
+        ):
+            shutil.copy2(file, target / "data")
+    return target
+
+
+@pytest.fixture
+async def said(town: tuple[Running, Person, str]) -> Running:
+    """A running server with a message in it."""
+    server, minji, talk = town
+    async with await minji.opens(talk) as socket:
+        await says(socket, "봄비가 온다")
+        await hears(socket, "ack")
+    return server
+
+
+def test_a_clean_stop_leaves_whole_files(said: Running, tmp_path: Path) -> None:
+    assert said.is_told(signal.SIGTERM) == EXITS["done"][0]
+    assert said.said().rstrip().endswith("Stopped.")
+    for service in ("core", "chat", "ai"):
+        log = tmp_path / "data" / f"{service}.sqlite3-wal"
+        assert not log.exists() or log.stat().st_size == 0
+    assert contents(tmp_path, alone=True) == ["봄비가 온다"]
+    alone = copied(tmp_path, tmp_path / "alone")
+    with running(folder=alone) as again:
+        assert again.asks("/health/ready")[0] == 200
+    assert contents(alone) == ["봄비가 온다"]
+
+
+def test_a_file_copied_alone_from_a_running_server_is_noticed(said: Running, tmp_path: Path) -> None:
+    alone, whole = copied(tmp_path, tmp_path / "alone"), copied(tmp_path, tmp_path / "whole", companions=True)
+    before = {file.name: file.read_bytes() for file in (alone / "data").iterdir()}
+    commands = ["up", "--port", "0"], ["serve", "core", "--port", "0"], ["work", "core"], ["migrate"], ["check"]
+    for command in commands:
+        refused = doran(*command, "--data", str(alone / "data"), cwd=tmp_path)
+        assert "copied while Doran used it, without core.sqlite3-wal" in refused.stdout + refused.stderr, command
+        assert refused.returncode in (EXITS["bad_database"][0], EXITS["failed"][0])
+        assert {file.name: file.read_bytes() for file in (alone / "data").iterdir() if file.name != "lock"} == before
+    with running(folder=whole) as again:
+        assert again.asks("/health/ready")[0] == 200
+    assert contents(whole) == ["봄비가 온다"]
+    assert doran("restored", "--data", str(alone / "data"), cwd=tmp_path).returncode == EXITS["done"][0]
+    with running(folder=alone) as again:
+        assert again.asks("/health/ready")[0] == 200
+    assert contents(alone) == []
+
+
+def test_who_was_killed_is_taken_for_no_copy(said: Running, tmp_path: Path) -> None:
+    said.is_told(signal.SIGKILL)
+    for _ in range(2):
+        with running(folder=tmp_path) as again:  # and killed at the end of the block
+            assert again.asks("/health/ready")[0] == 200
+    assert contents(tmp_path) == ["봄비가 온다"]
+
+
+def test_a_backup_of_a_running_server_is_whole(said: Running, tmp_path: Path) -> None:
+    made = doran("backup", str(tmp_path / "monday"), "--data", str(tmp_path / "data"), cwd=tmp_path)
+    assert made.returncode == EXITS["done"][0], made.stderr
+    new = tmp_path / "new"
+    back = doran("restore", str(tmp_path / "monday"), "--data", str(new / "data"), cwd=tmp_path)
+    assert back.returncode == EXITS["done"][0], back.stderr
+    with running(folder=new) as again:
+        assert again.asks("/health/ready")[0] == 200
+    assert contents(new) == ["봄비가 온다"]

@@ -108,6 +108,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
         now.backup(copy, pages=PAGES_AT_ONCE, progress=told)
         copy.execute("PRAGMA journal_mode=DELETE")
+        copy.execute("PRAGMA user_version=0")  # whole, and in nobody's use: see databases.in_use
     _flush(target)
     progress.end()
 

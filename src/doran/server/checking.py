@@ -15,6 +15,7 @@ from doran.kernel.config import BadSetting, Config
 from doran.kernel.jwks import BadKeySet, JwksUrl, KeysUnavailable, look_over
 from doran.server import dependencies, folder, neighbours, serving
 from doran.server import production as in_production
+from doran.server.databases import in_use
 from doran.server.exits import Refused
 from doran.server.page import page_root
 from doran.server.production import Finding
@@ -135,6 +136,7 @@ def _vectors() -> Iterator[Finding]:
 def _database(service: str, config: Config) -> str:
     from django.db import connections
 
+    in_use.refuse_torn(config.replace(services=(service,)))
     connection = connections[service]
     if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
         return "will be made at the first start"

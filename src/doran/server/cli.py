@@ -274,10 +274,12 @@ def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
 def migrate(arguments: Arguments) -> None:
     """Bring the databases up to date, and stop."""
     from doran.server import beforehand, folder, serving
+    from doran.server.databases import in_use
 
     config = _whose_tables(arguments)
     beforehand.refuse_unsafe(config)
     config = folder.prepare(config)
+    in_use.refuse_torn(config)
     serving.wake(config)
     try:
         serving.migrate(config)

@@ -14,6 +14,7 @@ import msgspec
 from doran.kernel import clock
 from doran.kernel.config import Config
 from doran.server import folder, serving
+from doran.server.databases import in_use
 from doran.server.exits import Refused, database_refusal, plainly
 from doran.server.folder import whole
 from doran.server.telling import say
@@ -33,6 +34,7 @@ class Restore(msgspec.Struct, frozen=True):
 def restored(config: Config, *, reserve: int) -> None:
     """Begin another timeline from what is in the databases now, and say what people will see of it."""
     folder.hold(config)
+    in_use.accept(config)
     serving.migrate(config)
     _refuse_living(config)
     data = Path(config.data)

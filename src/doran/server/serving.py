@@ -21,6 +21,7 @@ from doran.kernel import config as settings
 from doran.kernel import faults
 from doran.kernel.config import Config
 from doran.server import beforehand, databases, folder
+from doran.server.databases import in_use
 from doran.server.exits import EXITS, Refused, database_refusal
 from doran.server.telling import say, step
 
@@ -59,11 +60,15 @@ def _moved_in(config: Config) -> Config:
             config = furnish(config)
         trust(config)
         migrate(config)
+        in_use.mark(config)
     return config
 
 
 def _run(server: Any, listeners: list[socket.socket]) -> int:
-    server.run(sockets=listeners)
+    try:
+        server.run(sockets=listeners)
+    finally:
+        in_use.put_away()
     if server.failure is not None:
         raise server.failure
     return 0
@@ -101,6 +106,7 @@ def furnish(config: Config) -> Config:
     """The data folder made and held, the settings put in force, Django awake."""
     config = folder.prepare(config)
     folder.hold(config)
+    in_use.refuse_torn(config)
     wake(config)
     if config.fault:
         faults.arm(config.fault)
@@ -262,6 +268,7 @@ def _server(config: Config, greet: Greet, *, has_front: bool = True) -> Any:
             await house.drain()
             await super().shutdown(sockets)
             self.failure = self.failure or house.failure
+            in_use.put_away()
             say("Stopped.")
 
         async def _let_proxies_notice(self) -> None:

@@ -1,0 +1,97 @@
+"""Whether a SQLite file holds all that was written, or was copied without its write-ahead log.
+
+While a server uses a file, the file itself says so (`user_version`), and its log stands beside it: a
+connection is kept open all the time, so that SQLite never removes the log. A clean stop folds the log
+into the file and takes the mark away. A marked file without a log beside it was copied alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from doran.kernel.config import Config
+from doran.server import databases
+from doran.server.exits import Refused, database_refusal
+
+log = logging.getLogger(__name__)
+
+_IN_USE: Final = 1
+_HEADER: Final = 100
+_USER_VERSION: Final = slice(60, 64)
+_PATIENCE: Final = 5.0
+_marked: dict[Path, sqlite3.Connection] = {}
+
+
+def refuse_torn(config: Config) -> None:
+    """Raise `Refused` for a file whose last writes stayed behind. Opens and changes nothing."""
+    for file in _files(config).values():
+        if _is_marked(file) and not _log_of(file).exists():
+            raise Refused(
+                "bad_database",
+                f"{file} was copied while Doran used it, without {_log_of(file).name}: what was written last is not in "
+                "it. Copy both, or put a copy by `doran backup` back; `doran restored` goes on with what is there.",
+            )
+
+
+def mark(config: Config) -> None:
+    """Say in each file that it is in use, until `put_away`."""
+    for service, file in _files(config).items():
+        try:
+            _marked[file] = sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)
+            _note(_marked[file], _IN_USE)
+        except sqlite3.Error as wrong:
+            raise database_refusal(wrong, service, Path(config.data)) from wrong
+
+
+def put_away() -> None:
+    """Fold each log into its file, which is whole from then on, and let go of both."""
+    from django.db import connections
+
+    connections.close_all()
+    for file, connection in _marked.items():
+        try:
+            with closing(connection):
+                _note(connection, 0)
+        except sqlite3.Error as wrong:  # the log stays beside it, and nothing is lost
+            log.warning("database log not folded in", extra={"file": file.name, "error": str(wrong)})
+    _marked.clear()
+
+
+def accept(config: Config) -> None:
+    """Take the files of every service here, which nobody uses, as they are: an operator says so."""
+    for service, file in _files(config.replace(services=databases.SERVICES)).items():
+        if not file.exists():
+            continue
+        try:
+            with closing(sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)) as connection:
+                connection.execute("PRAGMA user_version=0")
+        except sqlite3.Error as wrong:
+            raise database_refusal(wrong, service, Path(config.data)) from wrong
+
+
+def _note(connection: sqlite3.Connection, state: int) -> None:
+    """Write the mark and everything else that is in the log into the file itself."""
+    connection.execute(f"PRAGMA user_version={state}")
+    is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise sqlite3.OperationalError("somebody reads what is in the log")
+
+
+def _files(config: Config) -> dict[str, Path]:
+    opened = {service: databases.database(service, config) for service in config.services}
+    return {service: Path(one["NAME"]) for service, one in opened.items() if "sqlite" in one["ENGINE"]}
+
+
+def _log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
+def _is_marked(file: Path) -> bool:
+    if not file.exists():
+        return False
+    with file.open("rb") as content:
+        return int.from_bytes(content.read(_HEADER)[_USER_VERSION], "big") == _IN_USE
