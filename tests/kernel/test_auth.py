@@ -164,6 +164,27 @@ def test_times_may_have_a_fraction(name: str, value: float, verifier: Verifier, 
     assert verifier.verify(theirs.says(sub="junho", aud="shop-chat", **{name: moment})).user_id == "junho"
 
 
+def long_token(issuer: Issuer, size: int, **claims: Any) -> str:
+    """A token of so many characters, or one or two fewer, as one with many roles is."""
+    room = size - len(issuer.says(**claims, roles=""))
+    return issuer.says(**claims, roles="r" * (room * 3 // 4))
+
+
+@pytest.mark.parametrize("size", [9 * 1024, 16 * 1024])
+def test_a_token_may_have_sixteen_kibibytes(size: int, verifier: Verifier, ours: Issuer, theirs: Issuer) -> None:
+    token = long_token(ours, size)
+    assert size - 2 <= len(token) <= size
+    assert verifier.verify(token).user_id == MINJI
+    assert verifier.remembered(token) is not None
+    assert verifier.verify(long_token(theirs, size, sub="junho", aud="shop-chat")).user_id == "junho"
+
+
+@pytest.mark.parametrize("more", [1, 2, 50_000])
+def test_beyond_that_it_is_too_long_and_said_to_be(more: int, verifier: Verifier, ours: Issuer) -> None:
+    token = ours.says(roles="r" * 16_384) + "A" * more
+    assert refusal(verifier, token) == "The access token is too long: at most 16384 characters."
+
+
 def test_how_far_clocks_may_differ_is_a_setting(ours: Issuer, hands: Hands) -> None:
     now = int(time.time())
     for leeway, late in ((0, 1), (300, 310)):
