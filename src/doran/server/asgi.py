@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -162,10 +162,7 @@ class Application:
 
         async def guarded(event: MutableMapping[str, Any]) -> None:
             if event["type"] == "http.response.start":
-                own = list(event.get("headers", ()))
-                said = {name for name, _ in own}
-                more = (one for one in headers if one[0] not in said or one[0] == b"vary")
-                event = {**event, "headers": [*own, *more]}
+                event = {**event, "headers": _with(headers, own=event.get("headers", ()))}
             await send(event)
 
         return guarded
@@ -231,6 +228,15 @@ async def _refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
         return await _refuse_socket(receive, send)
     detail = "This server does not answer to that host name; the operator can add it to DORAN_ALLOWED_HOSTS."
     await _refuse(send, Problem("bad_request", detail))
+
+
+def _with(headers: Headers, *, own: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return an answer's own headers with those of every answer behind them; both may name what it varies by."""
+    by_name = dict(own)
+    varies = [one[b"vary"] for one in (by_name, dict(headers)) if b"vary" in one]
+    kept = [one for one in own if one[0] != b"vary"]
+    kept += [one for one in headers if one[0] not in by_name and one[0] != b"vary"]
+    return [*kept, (b"vary", b", ".join(varies))] if varies else kept
 
 
 def _is_preflight(scope: Scope) -> bool:
