@@ -96,12 +96,20 @@ class Closed(Exception):
 class Socket:
     """A client's end of one WebSocket, as frames."""
 
-    def __init__(self, app: Any, path: str, *, headers: dict[str, str] | None = None, query: str = "") -> None:
+    def __init__(
+        self,
+        app: Any,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        query: str = "",
+        address: str = "127.0.0.1",
+    ) -> None:
         self._to_server: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_server: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         scope = {
             "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
-            "scheme": "ws", "client": ("127.0.0.1", 1), "server": ("localhost", 80), "subprotocols": [],
+            "scheme": "ws", "extensions": {"websocket.http.response": {}}, "client": (address, 1), "server": ("localhost", 80), "subprotocols": [],
             "headers": [HOST, *((key.lower().encode(), value.encode()) for key, value in (headers or {}).items())],
         }  # fmt: skip
         self.is_reading = asyncio.Event()
@@ -115,8 +123,10 @@ class Socket:
         self._from_server.put_nowait(event)
 
     async def accepted(self) -> Socket:
-        """The handshake was answered. Raises `Closed` if it was refused."""
+        """The handshake was answered. Raises `Closed` if it was refused, with the status where there is one."""
         event = await self._next_event()
+        if event["type"] == "websocket.http.response.start":
+            raise Closed(event["status"])
         assert event["type"] == "websocket.accept", event
         return self
 

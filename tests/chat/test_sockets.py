@@ -125,10 +125,10 @@ async def test_pages_of_others_may_not_connect(play: Play, minji: Person) -> Non
                    "https://localhost.evil.com", "http://localhost:81", "http://chat.example.com"):  # fmt: skip
         with pytest.raises(Closed) as closed:
             await Socket(play.app, "/ws/", headers={"Origin": origin, **token}).accepted()
-        assert closed.value.code == 4401
+        assert closed.value.code == 403
 
 
-@pytest.mark.settings(auth_seconds=5.0)
+@pytest.mark.settings(auth_seconds=5.0, unready_sockets_per_address=1000)
 async def test_five_hundred_who_say_nothing_keep_nobody_out(play: Play, minji: Person, talk: str) -> None:
     silent = [await Socket(play.app, "/ws/").accepted() for _ in range(500)]
     socket = await Socket(play.app, door(talk)).accepted()
@@ -143,9 +143,25 @@ async def test_five_hundred_who_say_nothing_keep_nobody_out(play: Play, minji: P
 async def test_too_many_who_say_nothing_are_not_let_in(play: Play, minji: Person) -> None:
     for _ in range(2):
         await Socket(play.app, "/ws/").accepted()
-    await eventually(lambda: play.house.chat.gateway.unready == 2)  # type: ignore[union-attr]
-    with pytest.raises(Closed):
+    await eventually(lambda: play.house.chat.gateway.unauthenticated.total == 2)  # type: ignore[union-attr]
+    with pytest.raises(Closed, match="503"):
         await Socket(play.app, "/ws/").accepted()
+
+
+@pytest.mark.settings(unready_sockets_per_address=2)
+async def test_a_network_that_fills_its_share_keeps_nobody_else_out(play: Play, minji: Person) -> None:
+    for host in ("2001:db8::1", "2001:db8::2"):
+        await Socket(play.app, "/ws/", address=host).accepted()
+    unauthenticated = play.house.chat.gateway.unauthenticated  # type: ignore[union-attr]
+    await eventually(lambda: unauthenticated.total == 2)
+    refused = Socket(play.app, "/ws/", address="2001:db8::3")
+    with pytest.raises(Closed, match="503"):
+        await refused.accepted()
+    assert unauthenticated.total == 2
+    await Socket(play.app, "/ws/", address="2001:db8:0:1::1").accepted()
+    known = Socket(play.app, "/ws/", address="2001:db8::4", headers={"Authorization": f"Bearer {minji.token}"})
+    await known.accepted()
+    assert (await known.hears())["type"] == "ready"
 
 
 # -- subscribe, read, live -----------------------------------------------------------------------------

@@ -113,11 +113,17 @@ async def test_text_that_is_not_utf8_closes(people: People) -> None:
 
 
 async def test_five_hundred_half_open_connections_keep_nobody_out(config: Config, people: People) -> None:
-    """Half of them only connect, half go as far as an open socket that says nothing."""
+    """Half of them only connect, half go as far as an open socket that says nothing, until their share is used up."""
     silent = [await asyncio.open_connection("127.0.0.1", config.port) for _ in range(250)]
-    mute = await asyncio.gather(
-        *(websockets.connect(f"ws://127.0.0.1:{config.port}/ws/", proxy=None) for _ in range(250))
+    asked = await asyncio.gather(
+        *(websockets.connect(f"ws://127.0.0.1:{config.port}/ws/", proxy=None) for _ in range(250)),
+        return_exceptions=True,
     )
+    mute = [one for one in asked if isinstance(one, websockets.ClientConnection)]
+    refused = [one.response for one in asked if isinstance(one, websockets.InvalidStatus)]
+    assert (len(mute), len(refused)) == (64, 250 - 64)
+    assert {(one.status_code, one.headers["Content-Type"]) for one in refused} == {(503, "application/problem+json")}
+    assert all(int(one.headers["Retry-After"]) > 0 for one in refused)
     try:
         async with asyncio.timeout(30):
             opened = await people[0].opens()

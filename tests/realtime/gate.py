@@ -82,6 +82,8 @@ class Gate:
             raise Problem("not_authenticated")
         if token == "away":
             raise Problem("unavailable", retry_after=1)
+        if token == "slow":
+            await asyncio.Event().wait()
         return person(token)
 
     async def settle(self) -> None:

@@ -26,7 +26,7 @@ async def test_who_cannot_be_believed_is_sent_away(token: str, code: int) -> Non
     gate = Gate()
     visit = gate.enters(token)
     assert await visit.ends() == code
-    assert (visit.wire.told, len(gate.hub), gate.gateway.unready) == ([], 0, 0)
+    assert (visit.wire.told, len(gate.hub), gate.gateway.unauthenticated.total) == ([], 0, 0)
 
 
 @pytest.mark.parametrize("first", ["x", {"type": "ping"}, BinaryFrame, Gone, "[" * 5000])
@@ -35,16 +35,25 @@ async def test_a_first_frame_that_is_no_token_is_the_last(first: object) -> None
     visit = gate.enters(None)
     visit.wire.says.put_nowait(first)
     assert await visit.ends() == (None if first is Gone else 4401)
-    assert (visit.wire.told, gate.gateway.unready, gate.heard) == ([], 0, [])
+    assert (visit.wire.told, gate.gateway.unauthenticated.total, gate.heard) == ([], 0, [])
 
 
 async def test_silence_is_not_waited_for() -> None:
     gate = Gate(auth_seconds=0.05)
     visit = gate.enters(None)
     await asyncio.sleep(0)
-    assert gate.gateway.unready == 1
+    assert gate.gateway.unauthenticated.total == 1
     assert await visit.ends() == 4401
-    assert gate.gateway.unready == 0
+    assert gate.gateway.unauthenticated.total == 0
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+async def test_who_came_in_time_and_was_not_looked_at_in_time_is_told_to_come_back(by_header: bool) -> None:
+    gate = Gate(auth_seconds=0.05)
+    visit = gate.enters("slow" if by_header else None)
+    visit.wire.says.put_nowait({"type": "auth", "token": "slow"})
+    assert await visit.ends() == 1013
+    assert (visit.wire.told, len(gate.hub)) == ([], 0)
 
 
 async def test_what_is_not_yours_is_closed_and_forgotten() -> None:
@@ -221,8 +230,8 @@ async def test_renewal_takes_the_new_session_over() -> None:
 async def test_five_hundred_half_open_sockets_keep_nobody_out() -> None:
     gate = Gate()
     half_open = [gate.enters(None) for _ in range(500)]
-    await eventually(lambda: gate.gateway.unready == 500)
+    await eventually(lambda: gate.gateway.unauthenticated.total == 500)
     assert await gate.enters("junho").settles() == ["ready"]
     for one in half_open:
         await one.leaves()
-    assert gate.gateway.unready == 0
+    assert gate.gateway.unauthenticated.total == 0

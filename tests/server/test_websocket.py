@@ -30,6 +30,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Says back what it hears, with its kind and size; ends when the other side does."""
     await receive()
     await send({"type": "websocket.accept"})
+    if isinstance(protocol := getattr(send, "__self__", None), SocketProtocol):
+        protocol.allow_frames_of(LIMIT)
     while (event := await receive())["type"] == "websocket.receive":
         text = event.get("text")
         said = f"text {text}" if text is not None else f"bytes {event['bytes'].hex()}"

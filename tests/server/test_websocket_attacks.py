@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from doran.server.websocket import SocketProtocol
+from doran.server import websocket
+from doran.server.websocket import FIRST_READ_BYTES, FRAMES_AT_ONCE, HIDDEN_FRAMES_PER_SECOND, SocketProtocol
 from tests.stage import eventually
 
 LIMIT = 65_536
@@ -24,7 +24,7 @@ class Pipe(asyncio.Transport):
         self.written = bytearray()
         self.closed = False
         self.aborted = False
-        self.reads = True
+        self.is_read = True
 
     def write(self, data: Any) -> None:
         self.written += data
@@ -33,13 +33,16 @@ class Pipe(asyncio.Transport):
         self.closed = True
 
     def abort(self) -> None:
-        self.aborted = True
+        self.aborted = self.closed = True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def pause_reading(self) -> None:
-        self.reads = False
+        self.is_read = False
 
     def resume_reading(self) -> None:
-        self.reads = True
+        self.is_read = True
 
 
 class Visit:
@@ -51,6 +54,9 @@ class Visit:
         self.accepting.set()
         self.hearing = asyncio.Event()
         self.hearing.set()
+        self.taking = asyncio.Event()
+        self.taking.set()
+        self.feeding: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.pipe = Pipe()
         config: Any = SimpleNamespace(
@@ -59,12 +65,20 @@ class Visit:
         server: Any = SimpleNamespace(connections=set(), tasks=self.tasks)
         self.protocol = SocketProtocol(config, server, {})
         headers = [(b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="), (b"sec-websocket-version", b"13")]
-        self.protocol.open(self.pipe, {"scheme": "http", "headers": headers}, path=b"/ws/", query=b"")
+        scope = {
+            "method": "GET",
+            "http_version": "1.1",
+            "scheme": "http",
+            "client": ("192.0.2.1", 1),
+            "headers": headers,
+        }
+        self.protocol.open(self.pipe, scope, path=b"/ws/", query=b"")
 
     async def app(self, _scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await self.accepting.wait()
         await send({"type": "websocket.accept"})
+        await self.taking.wait()
         while (event := await receive())["type"] == "websocket.receive":
             await self.hearing.wait()
             self.heard.append(event.get("text"))
@@ -72,45 +86,90 @@ class Visit:
     async def opened(self) -> Visit:
         await asyncio.sleep(0)
         self.pipe.written.clear()
+        self.protocol.allow_frames_of(LIMIT)
         return self
 
+    async def hears(self, data: bytes) -> None:
+        """Let the event loop read this as fast as the protocol takes it."""
+        while (data or not self.pipe.is_read) and not self.pipe.closed:
+            if data and self.pipe.is_read:
+                room = self.protocol.get_buffer(-1)
+                piece, data = data[: len(room)], data[len(room) :]
+                room[: len(piece)] = piece
+                self.protocol.buffer_updated(len(piece))
+            await asyncio.sleep(0)
+
     async def ends(self) -> None:
+        self.taking.set()
         self.protocol.connection_lost(None)
         await asyncio.gather(*self.tasks)
 
-    def says(self, opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> None:
-        self.protocol.data_received(frame(opcode, data, fin=fin))
+    async def says(self, opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> None:
+        await self.hears(frame(opcode, data, fin=fin))
 
 
 def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
     return bytes(Frame(opcode, data, fin).serialize(mask=True))
 
 
-async def test_endless_empty_pieces_cost_no_more_than_their_bytes() -> None:
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.CONT], ids=["pings", "pongs", "empty pieces"])
+async def test_frames_that_the_application_does_not_see_end_the_socket(opcode: Opcode) -> None:
     visit = await Visit().opened()
-    visit.says(Opcode.TEXT, b"x", fin=False)
-    many = frame(Opcode.CONT, fin=False) * 1000
-    began = time.process_time()  # others on the machine do not count
-    for _ in range(60):
-        visit.protocol.data_received(many)
-    assert time.process_time() - began < 3
-    visit.says(Opcode.CONT, b"y")
+    await visit.says(Opcode.TEXT, b"x", fin=False)
+    await visit.hears(frame(opcode, fin=opcode is not Opcode.CONT) * 10_000)
+    assert visit.pipe.closed
+    assert visit.pipe.written.endswith(b"\x88\x02" + (1008).to_bytes(2, "big"))
+    await visit.ends()
+    assert visit.heard == []
+
+
+async def test_pings_at_their_usual_pace_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    visit = await Visit().opened()
+    await visit.hears(frame(Opcode.PING) * (HIDDEN_FRAMES_PER_SECOND // 2))
+    assert bytes(visit.pipe.written) == b"\x8a\x00" * (HIDDEN_FRAMES_PER_SECOND // 2)
+    await visit.ends()
+
+
+async def test_others_have_their_turn_while_many_frames_of_one_read_are_parsed() -> None:
+    visit = await Visit().opened()
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while len(visit.heard) < 5000:
+            turns += 1
+            await asyncio.sleep(0)
+
+    await asyncio.gather(other(), visit.hears(frame(Opcode.TEXT, b"x") * 5000))
+    assert turns > 5000 / FRAMES_AT_ONCE
+    await visit.ends()
+
+
+async def test_before_the_log_in_one_frame_is_parsed_and_little_is_read() -> None:
+    visit = Visit()
+    visit.taking.clear()
     await asyncio.sleep(0)
-    assert visit.heard == ["xy"]
+    feeding = asyncio.create_task(visit.hears(frame(Opcode.TEXT, b"x") * 40_000))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not visit.pipe.is_read
+    assert len(visit.protocol._events) == 1
+    assert len(visit.protocol._data) <= FIRST_READ_BYTES
+    feeding.cancel()
     await visit.ends()
 
 
 async def test_who_pings_and_never_reads_fills_no_memory() -> None:
     visit = await Visit().opened()
-    visit.says(Opcode.PING, b"heard")
+    await visit.says(Opcode.PING, b"heard")
     answered = len(visit.pipe.written)
     assert answered > 0
     visit.protocol.pause_writing()
-    for _ in range(1000):
-        visit.says(Opcode.PING, b"x" * 125)
+    for _ in range(HIDDEN_FRAMES_PER_SECOND // 2):
+        await visit.says(Opcode.PING, b"x" * 125)
     assert len(visit.pipe.written) == answered
     visit.protocol.resume_writing()
-    visit.says(Opcode.PING, b"again")
+    await visit.says(Opcode.PING, b"again")
     assert visit.pipe.written.endswith(b"again")
     await visit.ends()
 
@@ -118,31 +177,32 @@ async def test_who_pings_and_never_reads_fills_no_memory() -> None:
 @pytest.mark.parametrize(("last", "code"), [(b"y" * (LIMIT // 2), None), (b"y" * (LIMIT // 2 + 1), 1009)])
 async def test_pieces_count_together(last: bytes, code: int | None) -> None:
     visit = await Visit().opened()
-    visit.says(Opcode.TEXT, b"x" * (LIMIT // 2), fin=False)
-    visit.says(Opcode.CONT, last)
+    await visit.says(Opcode.TEXT, b"x" * (LIMIT // 2), fin=False)
+    await visit.says(Opcode.CONT, last)
     await asyncio.sleep(0)
     assert [len(text) for text in visit.heard] == ([LIMIT] if code is None else [])
-    assert visit.pipe.written == (b"" if code is None else b"\x88\x02" + code.to_bytes(2, "big"))
+    assert bytes(visit.pipe.written) == (b"" if code is None else b"\x88\x02" + code.to_bytes(2, "big"))
     await visit.ends()
 
 
 @pytest.mark.parametrize("first", [frame(Opcode.CLOSE, b"\x03\xe8"), b"\xf1\x80abcd", frame(Opcode.TEXT, b"\xff")])
-async def test_who_ends_before_it_began_leaves_nothing_running(first: bytes) -> None:
+async def test_who_ends_as_soon_as_it_began_leaves_nothing_running(first: bytes) -> None:
     visit = Visit()
     visit.accepting.clear()
     await asyncio.sleep(0)
-    visit.protocol.data_received(first)
-    assert visit.pipe.closed
+    assert not visit.pipe.is_read
     visit.accepting.set()
+    await visit.hears(first)
+    assert visit.pipe.closed
     await visit.ends()
     assert (visit.heard, visit.tasks) == ([], set())
 
 
 async def test_after_goodbye_nothing_is_heard() -> None:
     visit = await Visit().opened()
-    visit.says(Opcode.CLOSE, b"\x03\xe8")
+    await visit.says(Opcode.CLOSE, b"\x03\xe8")
     for _ in range(3):
-        visit.says(Opcode.TEXT, b"still here")
+        await visit.says(Opcode.TEXT, b"still here")
     await visit.ends()
     assert visit.heard == []
 
@@ -151,10 +211,10 @@ async def flooded() -> Visit:
     """A visit whose application is busy, so that nothing more is read; the client was pinged meanwhile."""
     visit = await Visit(ping_interval=3600).opened()
     visit.hearing.clear()
-    for number in range(60):
-        visit.says(Opcode.TEXT, b"%d" % number)
-        await asyncio.sleep(0)
-    assert not visit.pipe.reads
+    visit.feeding = asyncio.create_task(
+        visit.hears(b"".join(frame(Opcode.TEXT, b"%d" % number) for number in range(60)))
+    )
+    await eventually(lambda: not visit.pipe.is_read)
     visit.protocol._ping()
     return visit
 
@@ -166,9 +226,9 @@ async def test_who_answers_pings_that_we_do_not_read_is_not_cut_off() -> None:
     assert not visit.pipe.aborted
     visit.hearing.set()
     await eventually(lambda: len(visit.heard) == 60)
-    assert visit.pipe.reads
+    assert visit.pipe.is_read
     assert visit.protocol._timer is not None
-    visit.says(Opcode.PONG)
+    await visit.says(Opcode.PONG)
     visit.protocol._look_for_pong()
     assert not visit.pipe.aborted
     await visit.ends()
@@ -189,7 +249,18 @@ async def test_who_answers_no_ping_is_cut_off_when_everything_is_read() -> None:
 async def test_longer_frames_are_taken_when_they_are_allowed(size: int, code: int | None) -> None:
     visit = await Visit().opened()
     visit.protocol.allow_frames_of(2 * LIMIT)
-    visit.says(Opcode.TEXT, b"x" * size)
+    await visit.says(Opcode.TEXT, b"x" * size)
     await visit.ends()
     assert [len(text) for text in visit.heard] == ([size] if code is None else [])
     assert (code is not None) == visit.pipe.closed
+
+
+@pytest.mark.parametrize("first", [frame(Opcode.CLOSE, b"\x03\xe8"), b"\xf3\x80abcd"], ids=["close frame", "bad frame"])
+async def test_who_says_goodbye_and_does_not_read_is_dropped(first: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.01)
+    visit = await Visit().opened()
+    dropped = asyncio.Event()
+    monkeypatch.setattr(visit.pipe, "abort", dropped.set)
+    await visit.hears(first)
+    await asyncio.wait_for(dropped.wait(), 20)
+    await visit.ends()

@@ -52,6 +52,7 @@ SESSION = "session"
 SWEEP_SECONDS = 1.0
 _ROOM_SOON = 0.01  # seconds after which a full queue may have room
 COME_BACKS_PER_SECOND = 500
+VERIFIERS = 2  # threads for signatures, which never wait behind reads
 
 
 class ChatService:
@@ -75,6 +76,7 @@ class ChatService:
         self.sharing = self._sharing()
         self.presence = self.sharing.presence
         self.readers = Readers(config.readers, seconds=config.database_patience)
+        self._verifiers = Readers(VERIFIERS, seconds=config.database_patience)
         self._signs = TypingSigns(self.hub, self.sharing.hints, seconds=config.typing_seconds)
         self._screens = Screens(self.hub, self.sharing.hints)
         self.sharing.hints.listen(SESSION, self._hear_of_session)
@@ -209,6 +211,7 @@ class ChatService:
         await self.sharing.stop()
         open_shop(None)
         await asyncio.to_thread(self.readers.close)
+        await asyncio.to_thread(self._verifiers.close)
 
     # -- sockets ---------------------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class ChatService:
     async def _verify(self, token: str) -> Principal:
         """A token seen before is known at once; a new one costs a signature, or a fetch of keys."""
         known = auth.remembered(token)
-        return await self.readers(partial(auth.verify, token)) if known is None else known
+        return await self._verifiers(partial(auth.verify, token)) if known is None else known
 
     def _tell(self, told: list[tuple[Reply, Outcome]], batch: Batch | None, committed_at: float) -> None:
         self._delivering.tell(told, batch, committed_at)

@@ -89,6 +89,7 @@ _PROBLEMS = (
     ("conflict", 409, "The request contradicts the present state", "Read again, then decide."),
     ("payload_too_large", 413, "The body is too large", "Send less."),
     ("unsupported_media_type", 415, "The body is not application/json", "Set Content-Type: application/json."),
+    ("expectation_failed", 417, "The expectation cannot be met", "Expect 100-continue, or nothing."),
     ("validation_failed", 422, "Some fields are wrong", "See errors for each field."),
     (
         "weak_password",
@@ -98,13 +99,26 @@ _PROBLEMS = (
     ),
     ("message_deleted", 422, "The message is deleted", "A deleted message cannot be changed."),
     (
+        "upgrade_required",
+        426,
+        "Another version of the protocol is needed",
+        "See the headers Upgrade and Sec-WebSocket-Version.",
+    ),
+    (
         "budget_exhausted",
         429,
         "The allowance for the AI is used up",
         "Wait as long as Retry-After says; the operator sets the allowance.",
     ),
     ("too_many_requests", 429, "Too many requests", "Wait as long as Retry-After or retry_after_ms says."),
+    (
+        "headers_too_large",
+        431,
+        "The headers are too long",
+        "Send fewer and shorter headers; 64 KiB together are taken.",
+    ),
     ("internal_error", 500, "Something went wrong here", "Try again; the trace id helps the operator."),
+    ("not_implemented", 501, "The request needs what is not offered", "Send the body plain or chunked."),
     (
         "unavailable",
         503,
@@ -118,6 +132,7 @@ _PROBLEMS = (
 
 _CLOSES = (
     (1000, "normal", False, "The client is done."),
+    (1008, "too_many_hidden_frames", False, "Too many pings, pongs or pieces of messages; send fewer."),
     (1009, "frame_too_long", False, "A frame was over 256 KiB or, before `ready`, over 20 KiB."),
     (1011, "internal_error", True, "Something went wrong here."),
     (1012, "restarting", True, "The server restarts; come back with jitter."),

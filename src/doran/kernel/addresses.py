@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 
@@ -26,6 +26,12 @@ def client_address(peer: str, forwarded_for: str, *, trusted: Sequence[str]) -> 
 def is_trusted(peer: str, *, trusted: Sequence[str]) -> bool:
     """Return whether the other end of the TCP connection is one of the trusted proxies."""
     return _is_trusted(peer, _networks(tuple(trusted)))
+
+
+def share_key(address: str) -> str:
+    """Return what shares are counted by: an IPv4 address, or the /64 that one IPv6 site has for itself."""
+    found = ip_address(address) if _plain(address) else None
+    return str(IPv6Network((found, 64), strict=False)) if isinstance(found, IPv6Address) else address
 
 
 @lru_cache(maxsize=16)

@@ -346,6 +346,7 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         ("requests_per_second", "400", "REST calls of one person or, before log-in, one address", _MANY),
         ("sockets_per_person", "30", "open sockets of one person; one more replaces the oldest", _MANY),
         ("unready_sockets", "1000", "sockets that may wait to authenticate at the same time", _MANY),
+        ("unready_sockets_per_address", "64", "of these, the share of one address or one IPv6 /64", _MANY),
         ("body_bytes", "262144", "the largest REST body", _whole(1024, 100_000_000)),
     ),
     "conversations": (

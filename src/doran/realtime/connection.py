@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -18,8 +18,9 @@ from doran.contracts.errors import Problem
 from doran.kernel import faults, telemetry
 from doran.kernel.auth import Principal
 from doran.kernel.config import Config
+from doran.kernel.limits.memory import MemoryLimiter
 from doran.realtime.hub import Delivery, Hub
-from doran.realtime.limits import FrameRate
+from doran.realtime.limits import HIDDEN_FRAMES_PER_ADDRESS, FrameRate, UnauthenticatedSockets
 from doran.realtime.outbound import Outbound
 from doran.realtime.presence import Presence
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 STRIKES = 3
 REASON_LENGTH = 500
 RESTARTING = 1012
+OVERLOADED = 1013
 _REFUSED = {401: 4401, 404: 4404, 503: 1013}
 Handler = Callable[["Connection", Any], Awaitable[None] | None]
 
@@ -86,7 +88,15 @@ class Gateway:
     epoch: Callable[[], str]
     settled: Callable[[], Awaitable[object]]
     is_draining: bool = False
-    unready: int = 0
+    unauthenticated: UnauthenticatedSockets = field(init=False)
+    hidden_frames: MemoryLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.unauthenticated = UnauthenticatedSockets(
+            limit=config.unready_sockets, per_address=config.unready_sockets_per_address
+        )
+        self.hidden_frames = MemoryLimiter("hidden_frames_per_address", HIDDEN_FRAMES_PER_ADDRESS)
 
 
 class Connection:
@@ -96,6 +106,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_address",
         "_ending",
         "_gateway",
         "_held",
@@ -117,7 +128,9 @@ class Connection:
         "watching",
     )
 
-    def __init__(self, wire: Wire, gateway: Gateway, *, conversation_id: str | None, token: str | None = None) -> None:
+    def __init__(
+        self, wire: Wire, gateway: Gateway, *, conversation_id: str | None, token: str | None = None, address: str = ""
+    ) -> None:
         config = gateway.config
         self.id = next(_numbers)
         self.conversation_id = conversation_id
@@ -128,6 +141,7 @@ class Connection:
         self.watching: set[str] | None = None
         self._wire = wire
         self._token = token
+        self._address = address
         self._gateway = gateway
         self._held: list[Delivery] | None = None
         self._shown = self._shown_seq = 0
@@ -213,7 +227,7 @@ class Connection:
         except Problem as no:
             return _REFUSED.get(no.kind.status, 1011)
         except TimeoutError:
-            return 4401
+            return OVERLOADED
         while self._ending is None:
             text = await self._next()
             self._is_hearing = True
@@ -223,13 +237,7 @@ class Connection:
 
     async def _enter(self) -> None:
         gateway = self._gateway
-        gateway.unready += 1
-        try:
-            async with asyncio.timeout(gateway.config.auth_seconds):
-                ref = await self._authenticate()
-        finally:
-            self._token = None
-            gateway.unready -= 1
+        ref = await self._authenticate()
         self._held = []
         gateway.hub.join(self)
         faults.hit("connection.after_subscribe_before_history")
@@ -240,15 +248,24 @@ class Connection:
         self._release(history)
 
     async def _authenticate(self) -> str | int | None:
-        """By the header, or else by the first frame, whose `ref` is to be answered."""
-        said = None if self._token else await self._first_frame()
-        self._become(await self._gateway.verify(said.token if said else self._token or ""))
-        return said.ref if said else None
+        """Authenticate by the header, or else by the first frame, and return its `ref`.
+
+        Raises TimeoutError where the token came in time and we could not look at it in time.
+        """
+        token, self._token, ref = self._token, None, None
+        if token is None:
+            with self._gateway.unauthenticated.waiting(self._address):
+                said = await self._first_frame()
+                token, ref = said.token, said.ref
+        async with asyncio.timeout(self._gateway.config.auth_seconds):
+            self._become(await self._gateway.verify(token))
+        return ref
 
     async def _first_frame(self) -> frames.Auth:
         try:
-            frame = _frames.decode(await self._wire.receive())
-        except (msgspec.DecodeError, RecursionError, BinaryFrame):
+            async with asyncio.timeout(self._gateway.config.auth_seconds):
+                frame = _frames.decode(await self._wire.receive())
+        except (msgspec.DecodeError, RecursionError, BinaryFrame, TimeoutError):
             raise Problem("not_authenticated") from None
         if not isinstance(frame, frames.Auth):
             raise Problem("not_authenticated")

@@ -1,8 +1,14 @@
-"""How fast one socket may talk."""
+"""How fast one socket may talk, and how many may wait to log in."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 SECONDS_OF_MERCY = 3.0
+HIDDEN_FRAMES_PER_ADDRESS = 3000
+"""Pings, pongs and pieces a second that one address may send; pongs that were asked for do not count."""
 
 
 class FrameRate:
@@ -30,3 +36,29 @@ class FrameRate:
     @property
     def is_hopeless(self) -> bool:
         return self._ahead - 1.0 > SECONDS_OF_MERCY
+
+
+class UnauthenticatedSockets:
+    """Count sockets that have not authenticated, all of them and by address; an address has a share."""
+
+    def __init__(self, *, limit: int, per_address: int) -> None:
+        self.total = 0
+        self._limit, self._per_address = limit, per_address
+        self._by_address: Counter[str] = Counter()
+
+    def has_room(self, address: str) -> bool:
+        """Return whether one more may wait that comes from this address."""
+        return self.total < self._limit and self._by_address[address] < self._per_address
+
+    @contextmanager
+    def waiting(self, address: str) -> Iterator[None]:
+        """Count one more, for as long as this lasts."""
+        self.total += 1
+        self._by_address[address] += 1
+        try:
+            yield
+        finally:
+            self.total -= 1
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]

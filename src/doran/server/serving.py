@@ -23,6 +23,7 @@ from doran.kernel.config import Config
 from doran.server import beforehand, databases, folder
 from doran.server.databases import in_use
 from doran.server.exits import EXITS, Refused, database_refusal
+from doran.server.peers import raise_file_limit
 from doran.server.telling import say, step
 
 Play = Callable[[Config], str]
@@ -104,6 +105,7 @@ def _bind_refusal(wrong: OSError, host: str, port: int) -> Refused:
 
 def furnish(config: Config) -> Config:
     """The data folder made and held, the settings put in force, Django awake."""
+    raise_file_limit()
     config = folder.prepare(config)
     folder.hold(config)
     in_use.refuse_torn(config)

@@ -1,19 +1,20 @@
 """WebSocket (RFC 6455) for uvicorn, made for thousands of idle sockets and small text frames.
 
 A chat server spends most of its processor time reading and writing frames, and most of its memory
-on sockets that say nothing. uvicorn's own protocols keep a full parser, three queues and the
-handshake for each of them; this one keeps a few fields (docs/adr/0002-raw-asgi-sockets.md has the
-figures). tests/server/test_websocket.py holds it against the websockets library, frame by frame.
+on sockets that say nothing, so a socket here is a few fields (docs/adr/0002-raw-asgi-sockets.md has the
+figures, those of the libraries included). tests/server/test_websocket.py compares it with the websockets
+library, frame by frame.
+
+Nothing that a client sends costs others their turn: reads are short, few frames are parsed at a time,
+none before the application has taken those before, and frames that the application never sees are counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
 import logging
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 from urllib.parse import unquote
@@ -23,19 +24,47 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.speedups import apply_mask
 
+from doran.contracts.errors import Problem
+from doran.realtime.limits import FrameRate
+from doran.server import websocket_handshake as handshake
+from doran.server.peers import peers
+from doran.server.websocket_frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    MASKED,
+    PING,
+    PONG,
+    TEXT,
+    WHOLE_TEXT,
+    ProtocolError,
+    check,
+    close_frame,
+    control_frame,
+    decode,
+    header,
+    measure,
+    read_close,
+)  # fmt: skip
+
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 10.0
 FRAMES_AHEAD: Final = 32
+FRAMES_AT_ONCE: Final = 32
+HIDDEN_FRAMES_PER_SECOND: Final = 300
+READ_BYTES: Final = 64 * 1024
+FIRST_READ_BYTES: Final = 4 * 1024
 
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_FIN: Final = 0x80
-_RESERVED: Final = 0x70
-_MASKED: Final = 0x80
-_WHOLE_TEXT: Final = 0x81
-_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-_KNOWN: Final = frozenset({_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG})
-_SAYABLE: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
+# One buffer for all sockets: the event loop fills it and hands it over in the same step.
+_buffer: Final = bytearray(READ_BYTES)
+_read: Final = memoryview(_buffer)
+_first_read: Final = _read[:FIRST_READ_BYTES]
+
+_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"websocket.http.response": {}}
+
+Charge = Callable[[], bool]
 
 
 class State(IntEnum):
@@ -43,34 +72,33 @@ class State(IntEnum):
 
     ASKED = 0  # the application has not answered the handshake
     OPEN = 1
-    CLOSING = 2  # we have sent a close frame, or hung up
+    CLOSING = 2  # we have sent a close frame and wait for the client's
     GONE = 3
 
 
-class Failed(Exception):
-    """The other side broke the protocol; the connection ends with this close code."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-
-
-class SocketProtocol(asyncio.Protocol):
+class SocketProtocol(asyncio.BufferedProtocol):
     """One WebSocket connection, as ASGI's `receive` and `send`."""
 
     __slots__ = (
+        "_ahead",
         "_app",
+        "_at",
         "_awaiting_pong",
+        "_charge",
         "_connections",
+        "_data",
         "_events",
         "_fragments",
         "_handshake",
+        "_hidden",
         "_interval",
         "_limit",
         "_loop",
+        "_needed",
+        "_peer",
         "_pong_seconds",
         "_reader",
         "_reading_paused",
-        "_rest",
         "_state",
         "_tasks",
         "_timer",
@@ -86,28 +114,39 @@ class SocketProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._state = State.ASKED
         self._events: list[dict[str, Any]] = []
+        self._ahead = 1
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
-        self._rest = b""
+        self._data: bytes | bytearray = b""
+        self._at = self._needed = 0
         self._fragments: bytearray | None = None
+        self._hidden: FrameRate | None = None
+        self._charge: Charge | None = None
         self._timer: TimerHandle | None = None
         self._awaiting_pong = False
-        self._reading_paused = False
+        self._reading_paused = True
         self._handshake = b""
+        self._peer = ""
 
     # -- beginning ---------------------------------------------------------------------------------
 
-    def open(self, transport: Transport, scope: dict[str, Any], *, path: bytes, query: bytes) -> None:
-        """Take over a connection whose HTTP request asks for a WebSocket."""
+    def open(
+        self, transport: Transport, scope: dict[str, Any], *, path: bytes, query: bytes, early: bytes = b""
+    ) -> None:
+        """Take over a connection whose HTTP request asks for a WebSocket, with `early` bytes that came behind it.
+
+        Nothing is read before the application has accepted the handshake.
+        """
         self.transport = transport
+        transport.pause_reading()
+        transport.set_protocol(self)
         self._connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own kinds
-        accept = _accepted(dict(scope["headers"]))
-        if accept is None:
-            return self._refuse(b"400 Bad Request")
-        self._handshake = (
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
+        self._data = early
+        self._peer = (scope["client"] or ("",))[0]
+        try:
+            self._handshake = handshake.accept(scope)
+        except Problem as problem:
+            return self._refuse(handshake.refusal(problem))
         scope |= {
             "type": "websocket",
             "scheme": "wss" if scope["scheme"] == "https" else "ws",
@@ -115,14 +154,19 @@ class SocketProtocol(asyncio.Protocol):
             "raw_path": path,
             "query_string": query,
             "subprotocols": [],
+            "extensions": _EXTENSIONS,
         }
         self._add({"type": "websocket.connect"})
         task = self._loop.create_task(self._run(scope))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _refuse(self, status: bytes) -> None:
-        self.transport.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    def charge_hidden_frames(self, charge: Charge) -> None:
+        """Ask this, too, for each frame that the application does not see; False ends the socket."""
+        self._charge = charge
+
+    def _refuse(self, answer: bytes) -> None:
+        self.transport.write(answer)
         self._hang_up()
 
     async def _run(self, scope: dict[str, Any]) -> None:
@@ -131,9 +175,9 @@ class SocketProtocol(asyncio.Protocol):
         except ClientDisconnected:
             pass
         except Exception:
-            log.exception("the application failed on a socket")
+            log.exception("websocket: application failed")
         if self._state is State.ASKED:
-            self._refuse(b"500 Internal Server Error")
+            self._refuse(handshake.refusal(Problem("internal_error")))
         elif self._state is State.OPEN:
             self._hang_up()
 
@@ -144,8 +188,10 @@ class SocketProtocol(asyncio.Protocol):
         if self._state is not State.GONE:
             self._add({"type": "websocket.disconnect", "code": 1006 if self._state is State.ASKED else 1005})
         self._state = State.GONE
+        self._data = b""
         self._stop_timer()
         self.resume_writing()
+        peers.leave(self._peer)
 
     def pause_writing(self) -> None:
         if self._writer is None:
@@ -157,95 +203,159 @@ class SocketProtocol(asyncio.Protocol):
             waiting.set_result(None)
 
     def shutdown(self) -> None:
-        """The server stops. Whoever is still here is told to come back."""
+        """Tell a client that is still here, when the server stops, to come back."""
         if self._state is State.OPEN:
             self._add({"type": "websocket.disconnect", "code": 1012})
-            self.transport.write(_close_frame(1012, ""))
+            self.transport.write(close_frame(1012))
         self._hang_up()
 
-    def data_received(self, data: bytes) -> None:
-        data, self._rest = self._rest + data if self._rest else data, b""
-        try:
-            self._read_frames(data)
-        except Failed as failed:
-            self._fail(failed.code)
+    def get_buffer(self, _size_hint: int) -> memoryview:
+        """Return where the next bytes go: little before the client has logged in."""
+        return _read if self._ahead > 1 else _first_read
+
+    def buffer_updated(self, count: int) -> None:
+        if not self._data:
+            self._data = bytes(_read[:count])
+        else:
+            self._data += _read[:count]
+            if len(self._data) < self._needed:
+                return
+        self._parse()
 
     # -- frames in -----------------------------------------------------------------------------------
 
-    def _read_frames(self, data: bytes) -> None:
-        start, end = 0, len(data)
-        while start < end and self._state is not State.GONE:
-            head, size = _measured(data, start)
+    def _parse(self) -> None:
+        """Parse a few frames. Where more have come, reading pauses and others have their turn first."""
+        try:
+            rest = self._parse_some(self._data)
+        except ProtocolError as error:
+            return self._fail(error.code)
+        if not rest:
+            if self._reading_paused:
+                self._read_on()
+        elif self._state is not State.GONE:
+            self._pause_reading()
+            if self._takes_more():
+                self._loop.call_soon(self._parse_rest)
+
+    def _parse_rest(self) -> None:
+        if self._data and self._takes_more():
+            self._parse()
+
+    def _takes_more(self) -> bool:
+        """Return whether a frame may be parsed: the application is not behind, or only the close frame matters."""
+        if self._state is State.OPEN:
+            return len(self._events) < self._ahead
+        return self._state is State.CLOSING
+
+    def _parse_some(self, data: bytes | bytearray) -> int:
+        """Parse up to FRAMES_AT_ONCE frames, and return how many bytes of whole frames are left."""
+        start, end = self._at, len(data)
+        for _ in range(FRAMES_AT_ONCE):
+            if not self._takes_more():
+                break
+            head, size = measure(data, start)
+            body = start + head
+            stop = body + size
             if head:
                 self._check(data[start], data[start + 1], size)
-            if not head or start + head + size > end:
-                self._rest = data[start:]
-                return
-            body, stop = start + head, start + head + size
+            if not head or stop > end:
+                return self._keep(data, start, needed=head + size)
             self._hear(data[start], apply_mask(data[body:stop], data[body - 4 : body]))
             start = stop
+            if start == end:
+                return self._keep(b"", 0)
+        self._data, self._at, self._needed = data, start, 0
+        return end - start
+
+    def _keep(self, data: bytes | bytearray, start: int, *, needed: int = 0) -> int:
+        """Keep the beginning of a frame whose rest has not come."""
+        self._data, self._at, self._needed = bytearray(data[start:]) if data else b"", 0, needed
+        return 0
 
     def _check(self, first: int, second: int, size: int) -> None:
-        """What is wrong with a frame can be seen from its header, before its payload is waited for."""
-        opcode = first & 0x0F
-        if first & _RESERVED or opcode not in _KNOWN or not second & _MASKED:
-            raise Failed(1002)
-        if opcode >= _CLOSE and (size > 125 or not first & _FIN):
-            raise Failed(1002)
-        if size + len(self._fragments or b".") - 1 > self._limit:
-            raise Failed(1009)
+        """Check a frame before its payload is waited for. Nearly all are whole texts."""
+        if self._fragments is not None:
+            check(first, second, size, room=self._limit - len(self._fragments) + 1)
+        elif first != WHOLE_TEXT or second < MASKED or size > self._limit:
+            check(first, second, size, room=self._limit)
 
     def _hear(self, first: int, payload: bytes) -> None:
-        if self._state is State.CLOSING and first & 0x0F != _CLOSE:
-            return  # we are done with this client; only its close frame still matters
-        if first == _WHOLE_TEXT and self._fragments is None:
-            self._add({"type": "websocket.receive", "text": _text(payload)})
-            self._read_slower()
-        elif first & 0x0F >= _CLOSE:
+        if first == WHOLE_TEXT and self._fragments is None and self._state is State.OPEN:
+            self._add({"type": "websocket.receive", "text": decode(payload)})
+        elif first & 0x0F >= CLOSE:
             self._hear_control(first & 0x0F, payload)
+        elif self._state is State.CLOSING:
+            self._count_hidden()
         else:
             self._hear_fragment(first, payload)
 
     def _hear_control(self, opcode: int, payload: bytes) -> None:
-        if opcode == _PING:
-            self._answer_ping(payload)
-        elif opcode == _PONG:
+        if opcode == CLOSE:
+            return self._hear_close(payload)
+        if opcode == PONG and self._awaiting_pong:
             self._awaiting_pong = False
-        else:
-            self._hear_close(payload)
+            return None
+        self._count_hidden()
+        if opcode == PING and self._state is State.OPEN:
+            self._answer_ping(payload)
+
+    def _count_hidden(self) -> None:
+        """Count a frame that the application does not see. Raises ProtocolError(1008) past the rate."""
+        if self._hidden is None:
+            self._hidden = FrameRate(HIDDEN_FRAMES_PER_SECOND)
+        if self._hidden.over(self._loop.time()) or (self._charge is not None and not self._charge()):
+            raise ProtocolError(1008)
 
     def _answer_ping(self, payload: bytes) -> None:
-        """Unless the client leaves unread what it was sent: who only pings must not fill our memory."""
+        """Answer, unless the client leaves unread what it was sent: pings alone must not fill our memory."""
         if self._writer is None:
-            self.transport.write(bytes((_FIN | _PONG, len(payload))) + payload)
+            self.transport.write(control_frame(PONG, payload))
 
     def _hear_close(self, payload: bytes) -> None:
         """Answer a close frame with the same, or end what our own began."""
-        code, reason = _read_close(payload)
+        code, reason = read_close(payload)
         if self._state is State.OPEN:
-            self.transport.write(bytes((_FIN | _CLOSE, len(payload))) + payload)
+            self.transport.write(control_frame(CLOSE, payload))
             self._add({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._hang_up()
 
     def _hear_fragment(self, first: int, payload: bytes) -> None:
-        """A message in pieces, or a binary one: `_fragments` holds its opcode, then what came so far."""
+        """Take a message in pieces, or a binary one: `_fragments` holds its opcode, then what came so far."""
         opcode = first & 0x0F
-        if (opcode == _CONTINUATION) != (self._fragments is not None):
-            raise Failed(1002)
+        if (opcode == CONTINUATION) != (self._fragments is not None):
+            raise ProtocolError(1002)
         if self._fragments is None:
             self._fragments = bytearray((opcode,))
         self._fragments += payload
-        if first & _FIN:
-            kind, whole, self._fragments = self._fragments[0], bytes(self._fragments[1:]), None
-            said = {"text": _text(whole)} if kind == _TEXT else {"bytes": whole}
-            self._add({"type": "websocket.receive", **said})
-            self._read_slower()
+        if not first & FIN:
+            return self._count_hidden()
+        kind, whole, self._fragments = self._fragments[0], bytes(self._fragments[1:]), None
+        said = {"text": decode(whole)} if kind == TEXT else {"bytes": whole}
+        self._add({"type": "websocket.receive", **said})
 
     def _fail(self, code: int) -> None:
         if self._state is State.OPEN:
-            self.transport.write(_close_frame(code, ""))
+            self.transport.write(close_frame(code))
             self._add({"type": "websocket.disconnect", "code": code})
         self._hang_up()
+
+    # -- reading, or not -----------------------------------------------------------------------------
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        """Read again. A pong that waited unread has its whole time again."""
+        if not self._reading_paused or self._state is State.GONE:
+            return
+        self._reading_paused = False
+        self.transport.resume_reading()
+        if self._awaiting_pong:
+            self._stop_timer()
+            self._expect_pong()
 
     # -- events for the application ------------------------------------------------------------------
 
@@ -254,89 +364,99 @@ class SocketProtocol(asyncio.Protocol):
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    def _read_slower(self) -> None:
-        if not self._reading_paused and len(self._events) > FRAMES_AHEAD:
-            self._reading_paused = True
-            self.transport.pause_reading()
-
-    def _read_on(self) -> None:
-        """A pong that waited unread has its whole time again."""
-        self._reading_paused = False
-        self.transport.resume_reading()
-        if self._awaiting_pong:
-            self._stop_timer()
-            self._expect_pong()
-
     async def receive(self) -> dict[str, Any]:
-        """ASGI's receive. For one task only."""
+        """Return the next event, as ASGI's receive. For one task only."""
         while not self._events:
             self._reader = self._loop.create_future()
             await self._reader
         event = self._events.pop(0)
         if self._reading_paused and not self._events:
-            self._read_on()
+            self._take_up()
         return event
+
+    def _take_up(self) -> None:
+        """Go on with what waits to be parsed, and then with reading."""
+        if self._state is State.ASKED:
+            return
+        if self._data and len(self._data) - self._at >= self._needed:
+            self._loop.call_soon(self._parse_rest)
+        else:
+            self._read_on()
+
+    def allow_frames_of(self, size: int) -> None:
+        """Take frames of up to `size` bytes, and several of them ahead of the application, from here on."""
+        self._limit, self._ahead = size, FRAMES_AHEAD
 
     # -- frames out -----------------------------------------------------------------------------------
 
     async def send(self, message: dict[str, Any]) -> None:
-        """ASGI's send. Waits while the client does not read; raises when it is gone."""
+        """Send an event, as ASGI's send. Waits while the client does not read; raises when it is gone."""
         if self._writer is not None:
             await asyncio.shield(self._writer)
         text = message.get("text")
         if text is None or not self.send_at_once(text):
             self._send_other(message)
 
-    def allow_frames_of(self, size: int) -> None:
-        """Take frames of up to so many bytes from here on."""
-        self._limit = size
-
     def send_at_once(self, text: str) -> bool:
-        """Send a text frame if the client is there and reads; say whether it was sent."""
+        """Send a text frame if the client is there and reads; return whether it was sent."""
         if self._writer is not None or self._state is not State.OPEN:
             return False
         data = text.encode()
-        self.transport.write(_header(_TEXT, len(data)) + data)
+        self.transport.write(header(TEXT, len(data)) + data)
         return True
 
     def _send_other(self, message: dict[str, Any]) -> None:
         kind = message["type"]
         if self._state >= State.CLOSING:
             raise ClientDisconnected
-        if kind == "websocket.accept" and self._state is State.ASKED:
-            self._accept()
-        elif kind == "websocket.close" and self._state is State.ASKED:
-            self._refuse(b"403 Forbidden")
-        elif kind == "websocket.close":
+        if kind == "websocket.send" and self._state is State.OPEN:
+            self.transport.write(header(BINARY, len(message["bytes"])) + message["bytes"])
+        elif kind == "websocket.close" and self._state is State.OPEN:
             self._close(message.get("code", 1000), message.get("reason") or "")
-        elif kind == "websocket.send" and self._state is State.OPEN:
-            self.transport.write(_header(_BINARY, len(message["bytes"])) + message["bytes"])
+        elif self._state is State.ASKED:
+            self._answer_handshake(kind, message)
         else:
-            raise RuntimeError(f"{kind} cannot be said now")
+            raise RuntimeError(f"{kind} cannot be sent now")
+
+    def _answer_handshake(self, kind: str, message: dict[str, Any]) -> None:
+        """Accept or refuse; a refusal may be an answer of the application's own (the ASGI extension for it)."""
+        if kind == "websocket.accept":
+            self._accept()
+        elif kind == "websocket.close":
+            self._refuse(handshake.refusal(Problem("not_found")))
+        elif kind == "websocket.http.response.start":
+            self._handshake = handshake.head(message["status"], message["headers"])
+        elif kind == "websocket.http.response.body":
+            self._refuse(self._handshake + message.get("body", b""))
+        else:
+            raise RuntimeError(f"{kind} cannot be sent now")
 
     def _accept(self) -> None:
-        handshake, self._handshake = self._handshake, b""
+        answer, self._handshake = self._handshake, b""
         self._state = State.OPEN
-        self.transport.write(handshake)
+        self.transport.write(answer)
         self._ping_later()
+        self._take_up()
 
     def _close(self, code: int, reason: str) -> None:
-        """Say goodbye and wait, but not for ever, for the other side to say it too."""
+        """Send a close frame and wait for the client's, but not for ever."""
         self._state = State.CLOSING
-        self.transport.write(_close_frame(code, reason))
+        self.transport.write(close_frame(code, reason))
         self._stop_timer()
         self._awaiting_pong = False
-        if self._reading_paused:
-            self._read_on()
-        self._timer = self._loop.call_later(CLOSE_SECONDS, self.transport.close)
+        self._fragments = None
+        self._take_up()
+        self._timer = self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     def _hang_up(self) -> None:
-        """Nothing more is read; what was written is still sent."""
+        """Read nothing more; what was written is still sent, to a client that reads it in time."""
         self._state = State.GONE
+        self._data = b""
         self._stop_timer()
         self.transport.close()
+        self._timer = self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
-    # -- is anybody there? -----------------------------------------------------------------------------
+    # -- is the client there? --------------------------------------------------------------------------
 
     def _ping_later(self) -> None:
         if self._interval:
@@ -344,7 +464,7 @@ class SocketProtocol(asyncio.Protocol):
 
     def _ping(self) -> None:
         self._awaiting_pong = True
-        self.transport.write(bytes((_FIN | _PING, 0)))
+        self.transport.write(control_frame(PING, b""))
         self._expect_pong()
 
     def _expect_pong(self) -> None:
@@ -362,57 +482,3 @@ class SocketProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _accepted(headers: dict[bytes, bytes]) -> bytes | None:
-    """The answer to a proper handshake (RFC 6455, 4.2), or None."""
-    key = headers.get(b"sec-websocket-key", b"").strip()
-    try:
-        is_proper = len(base64.b64decode(key, validate=True)) == 16
-    except binascii.Error:
-        is_proper = False
-    if not is_proper or headers.get(b"sec-websocket-version", b"").strip() != b"13":
-        return None
-    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-
-
-def _measured(data: bytes, start: int) -> tuple[int, int]:
-    """Bytes of a frame's header and of its payload; header 0 if it has not wholly arrived."""
-    if len(data) - start < 2:
-        return 0, 0
-    size = data[start + 1] & 0x7F
-    more = 2 if size == 126 else 8 if size == 127 else 0
-    head = 2 + more + (4 if data[start + 1] & _MASKED else 0)
-    if len(data) - start < head:
-        return 0, 0
-    return head, int.from_bytes(data[start + 2 : start + 2 + more], "big") if more else size
-
-
-def _text(payload: bytes) -> str:
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        raise Failed(1007) from None
-
-
-def _read_close(payload: bytes) -> tuple[int, str]:
-    if not payload:
-        return 1005, ""
-    code = int.from_bytes(payload[:2], "big")
-    if len(payload) == 1 or code not in _SAYABLE:
-        raise Failed(1002)
-    return code, _text(payload[2:])
-
-
-def _close_frame(code: int, reason: str) -> bytes:
-    payload = code.to_bytes(2, "big") + reason.encode()
-    return bytes((_FIN | _CLOSE, len(payload))) + payload
-
-
-def _header(opcode: int, size: int) -> bytes:
-    """The header of a whole, unmasked frame (RFC 6455, 5.2)."""
-    if size < 126:
-        return bytes((_FIN | opcode, size))
-    if size < 65_536:
-        return bytes((_FIN | opcode, 126, size >> 8, size & 0xFF))
-    return bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big")

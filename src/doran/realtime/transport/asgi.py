@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
-from doran.kernel import origins
+import msgspec
+
+from doran.contracts.errors import Problem
+from doran.kernel import addresses, origins, telemetry
+from doran.kernel.limits import Limiter
 from doran.realtime.connection import BinaryFrame, Connection, Gateway, Gone
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_NO_ROOM = "Too many sockets of this network are waiting to log in."
 
 
 class AsgiWire:
@@ -29,6 +36,12 @@ class AsgiWire:
         allow = getattr(getattr(self._send, "__self__", None), "allow_frames_of", None)
         if allow is not None:
             allow(size)
+
+    def charge_hidden_frames(self, charge: Callable[[], bool]) -> None:
+        """Count frames that never come here. Of any other server they stay uncounted: ASGI has no word for this."""
+        ask = getattr(getattr(self._send, "__self__", None), "charge_hidden_frames", None)
+        if ask is not None:
+            ask(charge)
 
     async def receive(self) -> str:
         event = await self._receive()
@@ -62,24 +75,47 @@ def _never(_text: str) -> bool:
 
 
 async def serve(scope: Scope, receive: Receive, send: Send, *, gateway: Gateway, conversation_id: str | None) -> None:
-    """One socket from handshake to close."""
+    """Serve one socket from handshake to close."""
     await receive()
-    if _refused(scope, gateway):
-        await send({"type": "websocket.close", "code": 4401})
-        return
+    token, address = _bearer(scope), _address(scope, gateway)
+    if not _origin_allowed(scope, gateway):
+        return await refuse(scope, send, Problem("origin_not_allowed"))
+    if token is None and not gateway.unauthenticated.has_room(address):
+        telemetry.rate_limited("unready_sockets")
+        return await refuse(scope, send, Problem("unavailable", _NO_ROOM, retry_after=gateway.config.auth_seconds))
     await send({"type": "websocket.accept"})
     if gateway.is_draining:  # a refused handshake would tell nobody why
         await send({"type": "websocket.close", "code": 1012})
-        return
+        return None
     wire = AsgiWire(receive, send)
-    connection = Connection(wire, gateway, conversation_id=conversation_id, token=_bearer(scope))
+    wire.charge_hidden_frames(partial(_may, gateway.hidden_frames, address))
+    connection = Connection(wire, gateway, conversation_id=conversation_id, token=token, address=address)
     scope.clear()  # a socket lives for hours: what its handshake said need not
     await connection.live()
 
 
-def _refused(scope: Scope, gateway: Gateway) -> bool:
-    """Before the handshake is answered: the wrong page, or too many strangers."""
-    return gateway.unready >= gateway.config.unready_sockets or not _origin_allowed(scope, gateway)
+async def refuse(scope: Scope, send: Send, problem: Problem) -> None:
+    """Answer a handshake with a problem document, where the server has ASGI's extension for it; else with 403."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        return await send({"type": "websocket.close", "code": 1008})
+    body = msgspec.json.encode(problem.body())
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    headers.append((b"cache-control", b"no-store"))
+    if problem.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(problem.retry_after))))
+    await send({"type": "websocket.http.response.start", "status": problem.kind.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _may(limiter: Limiter, address: str) -> bool:
+    return limiter.take(address) == 0.0
+
+
+def _address(scope: Scope, gateway: Gateway) -> str:
+    """Return what the client's share is counted by: its address, or its IPv6 network."""
+    peer = (scope.get("client") or ("",))[0]
+    forwarded = _header(scope, b"x-forwarded-for") or ""
+    return addresses.share_key(addresses.client_address(peer, forwarded, trusted=gateway.config.trusted_proxies))
 
 
 def _origin_allowed(scope: Scope, gateway: Gateway) -> bool:
