@@ -66,6 +66,9 @@ class Passage:
         self.reserved = most
         try:
             self._note(provider)
+            require_consent(
+                self.work, self.subject, outside=provider.is_outside
+            )  # from now on whoever takes it back finds us
         except Problem:
             self._spend(NOTHING)
             raise

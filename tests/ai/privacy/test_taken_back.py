@@ -13,7 +13,7 @@ from doran.ai import service
 from doran.ai.gate import Passage
 from doran.ai.jobs.work import Recipe, Work
 from doran.ai.kinds import KINDS
-from doran.ai.models import Disclosure
+from doran.ai.models import AiResponse, Disclosure
 from doran.ai.privacy import consents
 from doran.ai.providers import About
 from doran.ai.recipes import RECIPES
@@ -22,10 +22,10 @@ from doran.contracts.people import ASSISTANT_ID
 from doran.server.wiring import House
 from tests.ai.conftest import home, person
 from tests.ai.kitchen import asked, until
-from tests.ai.neighbours import Chat, Place
+from tests.ai.neighbours import Chat, Place, beside
 from tests.ai.privacy.conftest import allows
 from tests.cast import Person
-from tests.servers.model import ModelServer, scripted_model
+from tests.servers.model import Answer, ModelServer, scripted_model
 from tests.servers.translators import Translators, translators
 
 SECRET = "한강 다리 밑"
@@ -47,8 +47,8 @@ class Regret:
     def __call__(self) -> None:
         if self.of is not None:
             (place, person), self.of = self.of, None
-            consents.change(place, person, "off")
             self.taken.append(person)
+            consents.change(place, person, "off")
 
 
 @pytest.fixture
@@ -146,10 +146,8 @@ async def test_no_kind_reads_what_is_not_allowed_any_more(
     house: House, chat: Chat, vendors: tuple[ModelServer, Translators], regret: Regret, kind: str
 ) -> None:
     job = await nothing_leaves(house, chat, vendors, regret, kind)
-    if kind in ("ask", "semantic_search"):  # one's own question may be asked: there is nothing to be found
-        assert (job["state"], job["result"].get("citations", [])) == ("succeeded", [])
-    else:
-        assert (job["state"], job["failure_code"]) == ("failed", "consent_needed")
+    assert (job["state"], job["failure_code"]) == ("failed", "consent_needed")
+    assert vendors[0].asked == [], "not even the question"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in READING if kind not in ("embed", "semantic_search")])
@@ -159,3 +157,80 @@ async def test_no_kind_sends_what_was_allowed_when_it_was_read(
 ) -> None:
     job = await nothing_leaves(house, chat, vendors, regret, kind)
     assert (job["state"], job["failure_code"]) == ("failed", "consent_needed")
+
+
+# -- while the model answers -------------------------------------------------------------------------
+
+ANSWERING = ("reply", "smart_replies", "summarize", "translate", "moderate", "ask", "semantic_search")
+
+
+@pytest.fixture
+async def only_a_model(vendors: tuple[ModelServer, Translators]) -> AsyncIterator[House]:
+    async with home(ai_providers=vendors[0].toml("vendor", embedding_model="vectors", outside=True)) as house:
+        yield house
+
+
+@pytest.fixture
+def beside_it(only_a_model: House) -> Iterator[Chat]:
+    with beside() as chat:
+        yield chat
+
+
+async def in_the_middle(only_a_model: House, chat: Chat, model: ModelServer, kind: str) -> tuple[Scene, str]:
+    """A job whose words a provider has, and which hangs in the middle of its answer."""
+    play = await scene(only_a_model, chat, kind)
+    count = len(model.asked)
+    hanging = Answer(pieces=[*f'{{"summary": "{SECRET}에서', "never"], hang=len(SECRET) + 15)
+    model.answer = lambda asked: hanging
+    if kind == "semantic_search":
+        model.next = [Answer(hang=0)]
+    job = await asked(play.minji, play.facts)
+    wanted = count + (2 if kind == "ask" else 1)
+    await asyncio.to_thread(model.until, lambda model: len(model.asked) == wanted and model.under_way == 1)
+    if KINDS[kind].is_streamed:
+        async with asyncio.timeout(20):
+            while not (await play.minji.gets(f"/api/ai/jobs/{job['id']}/"))["partial"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    return play, str(job["id"])
+
+
+@pytest.mark.parametrize("kind", ANSWERING)
+async def test_what_is_being_answered_fails_at_once_and_nothing_of_it_stays(
+    only_a_model: House, beside_it: Chat, vendors: tuple[ModelServer, Translators], kind: str
+) -> None:
+    model, _ = vendors
+    play, job_id = await in_the_middle(only_a_model, beside_it, model, kind)
+    await asyncio.to_thread(consents.change, *play.who_regrets, "off")
+    ended = await play.minji.gets(f"/api/ai/jobs/{job_id}/")
+    assert (ended["state"], ended["failure_code"]) == ("failed", "consent_needed")
+    assert (ended["partial"], ended["result"]) == ("", None)
+    await asyncio.to_thread(model.until, lambda model: model.gone == 1)
+    assert await play.minji.gets(f"/api/ai/jobs/{job_id}/") == ended
+    assert await asyncio.to_thread(AiResponse.objects.filter(job_id=job_id).count) == 0
+
+
+@pytest.mark.parametrize("kind", ANSWERING)
+async def test_what_needs_no_more_than_is_left_goes_on(
+    only_a_model: House, beside_it: Chat, vendors: tuple[ModelServer, Translators], kind: str
+) -> None:
+    model, _ = vendors
+    play, job_id = await in_the_middle(only_a_model, beside_it, model, kind)
+    await asyncio.to_thread(consents.change, *play.who_regrets, "on_demand")
+    job = await play.minji.gets(f"/api/ai/jobs/{job_id}/")
+    needs_history = KINDS[kind].scope == "history"
+    assert (job["state"], job["failure_code"]) == (("failed", "consent_needed") if needs_history else ("running", ""))
+    await play.minji.asks("POST", f"/api/ai/jobs/{job_id}/cancel/", {})
+
+
+async def test_ones_own_text_is_rewritten_whoever_takes_back_what(
+    only_a_model: House, beside_it: Chat, vendors: tuple[ModelServer, Translators]
+) -> None:
+    model, _ = vendors
+    play = await scene(only_a_model, beside_it, "summarize")
+    model.answer = lambda asked: Answer(pieces=["네", "요"], hang=1)
+    facts = {"kind": "rewrite", "input": "내일 봐", "options": {"style": "polite"}, "conversation_id": play.talk.id}
+    job = await asked(play.minji, facts)
+    await asyncio.to_thread(model.until, lambda model: model.under_way == 1)
+    await asyncio.to_thread(consents.change, *play.who_regrets, "off")
+    assert (await play.minji.gets(f"/api/ai/jobs/{job['id']}/"))["state"] == "running"
+    await play.minji.asks("POST", f"/api/ai/jobs/{job['id']}/cancel/", {})

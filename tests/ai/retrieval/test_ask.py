@@ -8,6 +8,7 @@ import pytest
 
 from doran.ai.providers import Trouble
 from doran.ai.recipes.ask import NOT_FOUND
+from doran.contracts.errors import Problem
 from tests.ai.neighbours import Chat, Place
 from tests.ai.retrieval.conftest import Model, agreed, does
 from tests.cast import Person
@@ -79,9 +80,9 @@ async def test_what_was_cut_or_refused_is_no_answer(
 
 
 async def test_where_nothing_may_be_searched_no_model_is_asked(model: Model, minji: Person, sora: Person) -> None:
-    found = await does(model, sora, "ask", input=QUESTION)
-    assert found.text == NOT_FOUND["ko"]
-    assert model.asked == []
+    with pytest.raises(Problem, match="consent_needed"):
+        await does(model, sora, "ask", input=QUESTION)
+    assert model.asked == model.embedded == []
 
 
 async def test_links_and_images_of_an_answer_are_only_words(model: Model, minji: Person, told: Place) -> None:

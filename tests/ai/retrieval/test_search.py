@@ -49,10 +49,12 @@ async def test_without_both_peoples_word_nothing_is_read_kept_or_found(
     for scope in ("off", "on_demand"):
         await agreed(talk, minji)
         await agreed(talk, junho, scope=scope)
-        assert await finds(model, minji, "비밀번호") == []
+        for kind, facts in (("semantic_search", {}), ("ask", {}), ("ask", {"conversation_id": talk.id})):
+            with pytest.raises(Problem, match="consent_needed"):
+                await does(model, minji, kind, input="비밀번호", **facts)
         with pytest.raises(Problem, match="consent_needed"):
             await does(model, minji, "embed", conversation_id=talk.id)
-    assert model.embedded == ["비밀번호"] * 2
+    assert model.embedded == []
     assert await asked(Embedding.objects.count) == 0
     assert not any(path.endswith("changes/") for path, _ in chat.asked)
 
@@ -64,7 +66,8 @@ async def test_consent_taken_back_is_taken_back_at_once(
     await agreed(talk, minji, junho)
     assert await finds(model, minji, "비빔밥")
     await allows(junho, talk.id, "off")
-    assert await finds(model, minji, "비빔밥") == []
+    with pytest.raises(Problem, match="consent_needed"):
+        await finds(model, minji, "비빔밥")
     assert await asked(EmbeddedUpTo.objects.count) == 0
 
 
@@ -190,7 +193,8 @@ async def test_the_assistants_conversation_is_searched_when_its_human_allows_it(
 ) -> None:
     talk = chat.starts(minji.id, ASSISTANT_ID)
     said = chat.says(talk, ASSISTANT_ID, "비빔밥은 어때요?")
-    assert await finds(model, minji, "비빔밥") == []
+    with pytest.raises(Problem, match="consent_needed"):
+        await finds(model, minji, "비빔밥")
     await agreed(talk, minji)
     assert await finds(model, minji, "비빔밥") == [said.id]
 

@@ -30,8 +30,9 @@ log = logging.getLogger("doran.ai.jobs")
 DATABASE = "ai"
 State = AiJob.State
 Held = QuerySet[AiJob]
-_UNFIT = frozenset({"invalid_answer", "provider_refused"})
-"""Of an answer that was looked at and not taken nothing is shown, not what came of it either."""
+_UNFIT = frozenset({"invalid_answer", "provider_refused", "consent_needed"})
+"""Of an answer that was looked at and not taken nothing is shown, not what came of it either; nor of words that may not be
+read any more."""
 
 
 @dataclass(frozen=True, slots=True)

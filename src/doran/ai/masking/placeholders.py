@@ -38,8 +38,7 @@ FORM: Final = re.compile(
 )
 """Everything that may be one."""
 BEGUN: Final = re.compile(
-    r"(?:[⟦\[【〔〖「『《〈＜［｛{<(（][^\n⟧\]】〕〗」』》〉＞］｝}>)）]{0,40}|[A-Za-z0-9_]{1,64})\Z",
-    re.IGNORECASE,
+    r"(?:(?:\[{1,2}|\{{1,2}|[⟦【〔〖「『《〈＜［｛<(（])[\w #:.-]{0,40}|[A-Za-z0-9_]{1,64})\Z", re.IGNORECASE
 )
 """What at the end of a piece may become one."""
 

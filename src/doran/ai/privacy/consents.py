@@ -10,7 +10,9 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from doran.ai import offering, screens
-from doran.ai.models import Consent, Conversation, Outbox
+from doran.ai.jobs import ending
+from doran.ai.kinds import KINDS
+from doran.ai.models import AiJob, Consent, Conversation, Disclosure, Outbox, Source
 from doran.ai.privacy import keeping, places, searched
 from doran.ai.privacy.places import DATABASE
 from doran.contracts.errors import Problem
@@ -39,13 +41,16 @@ def change(conversation_id: str, user_id: str, scope: ConsentScope) -> ConsentVi
     return _view(place, user_id)
 
 
-def withdraw_all(user_id: str) -> None:
-    """This person allows nothing anywhere: they are gone, or cannot take it back themselves. In a transaction."""
+def withdraw_all(user_id: str, *, code: str = "consent_needed") -> None:
+    """This person allows nothing anywhere: they are gone, or cannot take it back themselves. In a transaction.
+
+    Jobs that have their words in hand fail with `code`.
+    """
     allowed = Consent.objects.filter(user_id=user_id).exclude(scope="off").order_by("conversation_id")
     for conversation_id in list(allowed.values_list("conversation_id", flat=True)):
         place = places.hold(conversation_id)
         if place is not None:
-            _change(place, user_id, "off")
+            _change(place, user_id, "off", code=code)
 
 
 def agreed(conversation_id: str) -> ConsentScope:
@@ -61,14 +66,17 @@ def require(conversation_id: str, user_id: str, *, scope: Needed, outside: bool)
     have agreed. Within it the operator's `ai_local_consent` says whether the asker's word is enough. What is written
     to the assistant itself may be read by it where it stays here.
     """
-    place = places.of(conversation_id, user_id)
+    if not _allows(places.of(conversation_id, user_id), user_id, scope, outside=outside):
+        raise Problem("consent_needed")
+
+
+def _allows(place: Conversation, user_id: str, scope: Needed, *, outside: bool) -> bool:
     is_near = not outside and scope == "on_demand"
     if is_near and places.is_assistants(place):
-        return
+        return True
     is_alone = is_near and config.current().ai_local_consent == "asker"
     allowed = _said(place)[user_id] if is_alone else _agreed(place)
-    if SCOPES.index(allowed) < SCOPES.index(scope):
-        raise Problem("consent_needed")
+    return SCOPES.index(allowed) >= SCOPES.index(scope)
 
 
 def remembered(user_id: str) -> QuerySet[Conversation]:
@@ -80,19 +88,45 @@ def remembered(user_id: str) -> QuerySet[Conversation]:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def _change(place: Conversation, user_id: str, scope: ConsentScope) -> None:
+def _change(place: Conversation, user_id: str, scope: ConsentScope, *, code: str = "consent_needed") -> None:
     """With the conversation held. What was allowed before and is not any more is forgotten."""
-    if _said(place)[user_id] == scope:
+    before, all_before, now = _said(place)[user_id], _agreed(place), clock.now()
+    if before == scope:
         return
-    now = clock.now()
     Consent.objects.update_or_create(
         conversation_id=place.id, user_id=user_id, defaults={"scope": scope, "changed_at": now}
     )
     if _agreed(place) != "history":
         keeping.forget_history(place.id)
+    if SCOPES.index(scope) < SCOPES.index(before):
+        _stop_jobs(place, code, was_searched=all_before == "history")
     Outbox.add(AiConsentChanged(place.id, user_id, scope, clock.rfc3339(now)))
     transaction.on_commit(searched.forget, using=DATABASE)
     transaction.on_commit(partial(_show, place), using=DATABASE)
+
+
+def _stop_jobs(place: Conversation, code: str, *, was_searched: bool) -> None:
+    """Fail every job that has words of this conversation in hand and may not have them any more.
+
+    One that has not read them yet finds out by itself (`require`). A search does not say where it has looked.
+    """
+    held = Q(id__in=Source.objects.filter(conversation_id=place.id).values("job_id")) | Q(conversation_id=place.id)
+    if was_searched:
+        held |= Q(user_id__in=[one for one in place.people if one], kind__in=_SEARCHING)
+    for job in AiJob.objects.filter(held, state=AiJob.State.RUNNING).order_by("id"):
+        if not _may_go_on(place, job):
+            ending.overrule(job, code)
+
+
+def _may_go_on(place: Conversation, job: AiJob) -> bool:
+    kind = KINDS[job.kind]
+    if kind.scope == "history":
+        return _agreed(place) == "history"
+    sent = list(Disclosure.objects.filter(job_id=job.id, messages__gt=0).values_list("is_outside", flat=True))
+    return not sent or (job.user_id in place.people and _allows(place, job.user_id, kind.scope, outside=any(sent)))
+
+
+_SEARCHING: Final = [kind.name for kind in KINDS.values() if kind.scope == "history" and not kind.is_background]
 
 
 def _said(place: Conversation) -> dict[str, ConsentScope]:

@@ -42,7 +42,7 @@ def on_user_deactivated(event: events.UserDeactivated) -> None:
 def on_user_erased(event: events.UserErased) -> None:
     """Of somebody who is gone for good stays nothing they said, asked, or were told, nor that it was they."""
     Outbox.forget(event)
-    consents.withdraw_all(event.user_id)
+    consents.withdraw_all(event.user_id, code="not_found")
     places.forget(event.user_id)
     for kind in (Embedding, Translation):
         kind.objects.filter(sender_id=event.user_id).delete()

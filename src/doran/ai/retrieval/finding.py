@@ -20,8 +20,12 @@ PATIENCE: Final = 30.0
 
 
 async def find(work: Work, query: str, *, most: int) -> list[Hit]:
-    """The messages that fit best, as the asker sees them, the best first. Raises as the gate and chat do."""
+    """The messages that fit best, as the asker sees them, the best first. Raises as the gate and chat do.
+
+    Where nothing may be searched, nothing is asked of anybody: `Problem("consent_needed")`.
+    """
     model = in_use()
+    await work.aside(_require_any, work.job.user_id, work.job.conversation_id)
     await _freshen(work, model)
     vector = await _meaning(work, query, model)
     return await work.aside(search.search, work.job.user_id, query, vector, model=model, most=most)
@@ -33,6 +37,13 @@ async def _meaning(work: Work, query: str, model: str) -> bytes:
         return b""
     (vector,) = await work.embed([query], about=Subject(None, (work.job.user_id,)), is_query=True, model=model)
     return vector
+
+
+def _require_any(user_id: str, conversation_id: str | None) -> None:
+    if conversation_id is not None:
+        consents.require(conversation_id, user_id, scope="history", outside=True)
+    elif not consents.remembered(user_id).exists():
+        raise Problem("consent_needed")
 
 
 def in_use() -> str:
