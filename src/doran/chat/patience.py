@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 CONFLICTS_AT_MOST: Final = 5
 LOOK_AGAIN_SECONDS: Final = 1.0
+SILENT_SECONDS: Final = 0.5
 _LONGEST_PAUSE: Final = 1.0
 
 
@@ -23,12 +24,14 @@ _LONGEST_PAUSE: Final = 1.0
 class Patience:
     """`seconds` is how long changes wait for a database that is away or silent, from when it was first asked in vain.
 
-    After that they are refused at once until it answers again, and whether it does is tried once a second.
+    After that they are refused at once until it answers again. Whether it does is tried with each batch; where it was
+    silent, once a second, for each such try takes its time.
     """
 
     seconds: float
     _began: float = 0.0
     _failed_at: float = 0.0
+    _was_silent: bool = False
     _away_since: float | None = None
 
     @property
@@ -37,8 +40,12 @@ class Patience:
         return self._away_since is not None
 
     def is_used_up(self) -> bool:
-        """Whether trying is pointless: the database has been away for too long, and was still a moment ago."""
-        return self._has_lasted() >= self.seconds and time.monotonic() - self._failed_at < LOOK_AGAIN_SECONDS
+        """Whether trying is pointless: the database has been away for too long, and was silent until a moment ago."""
+        return (
+            self._was_silent
+            and self._has_lasted() >= self.seconds
+            and time.monotonic() - self._failed_at < LOOK_AGAIN_SECONDS
+        )
 
     @contextmanager
     def tries(self, seconds: float) -> Iterator[None]:
@@ -72,6 +79,7 @@ class Patience:
     def _miss(self) -> None:
         """A server that is silent has been away since it was asked, not since it was given up."""
         self._failed_at = time.monotonic()
+        self._was_silent = self._failed_at - self._began >= SILENT_SECONDS
         if self._away_since is None:
             log.warning("the database is away; changes wait")
             self._away_since = self._began
