@@ -19,12 +19,38 @@ find_python() {
 }
 
 started() { # sentence
+    step=$1
     step_began=$(date +%s)
     printf '%-46s ' "$1"
 }
 
 finished() {
+    [ ! -t 1 ] || printf '\r\033[K%-46s ' "$step"
     echo "$(($(date +%s) - step_began)) s"
+}
+
+# What the step under way has done so far, in a few words; each long step may say it in its own way.
+so_far() { :; }
+
+# Shows once a second that a step goes on; where nobody sits at a terminal, every five seconds what has been done.
+tick() {
+    told=
+    while sleep 1 && kill -0 $$ 2>/dev/null; do
+        passed=$(($(date +%s) - step_began))
+        words=$(so_far) || words=
+        if [ -t 1 ]; then
+            printf '\r\033[K%-46s %s s%s' "$step" "$passed" "${words:+, $words}"
+        elif [ -n "$words" ] && [ "$words" != "$told" ] && [ $((passed % 5)) -eq 0 ]; then
+            printf '%s, ' "$words"
+            told=$words
+        fi
+    done
+}
+
+ticker=
+stop_ticking() {
+    [ -z "$ticker" ] || { kill "$ticker" 2>/dev/null && wait "$ticker" 2>/dev/null; } || :
+    ticker=
 }
 
 # Some tools only say that they failed: then the disk is asked, too.
@@ -38,10 +64,14 @@ quietly() { # what command...
     shift
     [ -w . ] || fail $UNWRITABLE "The folder $(pwd) is not writable, so nothing can be installed here."
     said=$(mktemp 2>/dev/null) || fail $DISK_FULL "No temporary file can be made: the disk is full or the temporary folder is not writable."
+    tick &
+    ticker=$!
     if "$@" >"$said" 2>&1; then
+        stop_ticking
         rm -f "$said"
         return
     fi
+    stop_ticking
     echo failed
     cause=$(cat "$said")
     rm -f "$said"
@@ -76,7 +106,7 @@ make_environment() { # stamp-name lock-files...
     wanted="$(print_of pyproject.toml "$@") $(pwd)"
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x .venv/bin/python ] && return
     find_python
-    trap 'echo interrupted; undo; exit 130' INT TERM HUP
+    trap 'stop_ticking; echo interrupted; undo; exit 130' INT TERM HUP
     if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
         started "Making .venv ($("$python" -V))"
         undo() { rm -rf .venv; }
@@ -90,9 +120,20 @@ make_environment() { # stamp-name lock-files...
     for lock in "$@"; do
         requirements="$requirements -r $lock"
     done
+    wanted_packages=$(cat "$@" | grep -c '^[A-Za-z0-9]')
+    there_before=$(packages_there)
+    so_far() {
+        fetched=$(grep -c '^Collecting ' "$said") || :
+        if grep -q '^Installing collected' "$said"; then
+            echo "$(($(packages_there) - there_before)) of $wanted_packages packages installed"
+        else
+            echo "$fetched of $wanted_packages packages fetched"
+        fi
+    }
     # shellcheck disable=SC2086
-    quietly "installing what is locked" .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-        --retries 2 --require-hashes --no-deps $requirements
+    quietly "installing what is locked" .venv/bin/python -m pip install --progress-bar off --disable-pip-version-check \
+        --no-input --retries 2 --require-hashes --no-deps $requirements
+    so_far() { :; }
     finished
     started "Installing Doran itself"
     quietly "installing Doran" .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
@@ -101,6 +142,10 @@ make_environment() { # stamp-name lock-files...
     echo "$wanted" >"$stamp"
     trap - INT TERM HUP
     undo() { :; }
+}
+
+packages_there() {
+    find .venv/lib -name '*.dist-info' -prune -print 2>/dev/null | wc -l
 }
 
 print_of_page() {

@@ -65,6 +65,8 @@ def test_the_demo_says_how_to_log_in_and_is_the_same_every_time(tmp_path: Path) 
     for _ in range(2):
         with running("--demo", folder=tmp_path) as server:
             told.append(sorted(re.findall(r"user name (\w+), password (\S+)", server.said())))
+            assert f"Open {server.url} and press a name" in server.said()
+            assert "signed up" not in server.said(), "log lines stand between the steps and the log-ins"
             for username, password in told[-1]:
                 assert conversations(server, username, password) == [("See you at seven!", 10)]
     assert [name for name, _ in told[0]] == ["junho", "minji"]

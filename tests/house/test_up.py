@@ -90,3 +90,37 @@ def test_a_package_that_is_not_the_locked_one_is_refused(clone: Path, tmp_path: 
     assert told.returncode == EXITS["bad_download"][0], told.stderr
     assert told.stderr.count("\n") == 1
     assert_untouched(clone)
+
+
+def test_a_long_step_says_how_far_it_is(tmp_path: Path) -> None:
+    """It lasts until that has been said; no clock is asked."""
+    said = tmp_path / "said"
+    script = f"""
+        set -eu
+        . bin/parts/environment.sh
+        date() {{ echo 0; }}
+        so_far() {{ echo "8 of 34 packages fetched"; }}
+        started "Installing"
+        quietly "installing" sh -c 'until grep -q "8 of 34" {said}; do sleep 0.05; done'
+        finished
+        so_far() {{ false; }}
+        started "Building"
+        quietly "building" true
+        finished
+    """
+    with said.open("wb") as out:
+        subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, stdout=out, timeout=60, check=True)
+    told = said.read_text()
+    assert [line.split() for line in told.splitlines()] == [
+        ["Installing", "8", "of", "34", "packages", "fetched,", "0", "s"],
+        ["Building", "0", "s"],
+    ]
+
+
+def test_the_looks_before_anything_is_installed_need_nothing_installed(clone: Path) -> None:
+    """By a Python without any package: `-I -S` finds neither the site's nor the user's."""
+    look = "import sys; sys.path.insert(0, 'src'); from doran.server.cli import main; sys.exit(main(['up', '--look', '--port', '0']))"
+    asked = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", look], cwd=clone, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert asked.returncode == 0, asked.stderr

@@ -36,7 +36,9 @@ def sign_up(
     passwords.check(password, username=username)
     _check_free(texts.handle(username))
     hashed = passwords.in_use().hash(password)
-    return _created(username, hashed, shown)
+    user = _created(username, hashed, shown)
+    log.info("signed up", extra={"user_id": str(user.id)})
+    return user
 
 
 def find(username: str, *, asker_id: str) -> User | None:
@@ -146,7 +148,6 @@ def _created(username: str, hashed: str, display_name: str, **more: str) -> User
             Outbox.add(_said(user))
     except IntegrityError:
         raise Problem("username_taken") from None
-    log.info("signed up", extra={"user_id": str(user.id)})
     return user
 
 

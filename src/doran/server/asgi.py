@@ -20,6 +20,7 @@ from doran.kernel.constant import Constant
 from doran.server.page import Page, send_constant
 
 if TYPE_CHECKING:
+    from doran.server.demo import Door
     from doran.server.wiring import House
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ _SAFE: Headers = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 ]
+_SMALL = 1024
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _HANG_UP = (b"connection", b"close")  # or a proxy would send the next request into a closing connection
 _VARY = (b"vary", b"origin")
@@ -54,6 +56,7 @@ class Application:
     def __init__(self, house: House) -> None:
         self._house = house
         self._page = Page()
+        self._demo: Door | None = None
         self._hosts = _own_hosts(house.config)
         self._raw = {
             "/health/live": self._live,
@@ -61,6 +64,11 @@ class Application:
             "/metrics": self._metrics,
             "/asyncapi.json": self._asyncapi,
         }
+
+    def open_demo(self, door: Door) -> None:
+        """Let the welcome page log in as the demo's people by a button, where the door is one of this machine."""
+        if door.is_of_this_machine:
+            self._demo, self._page = door, Page(head=door.head)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -112,9 +120,23 @@ class Application:
             return await _refuse(send, Problem("not_found"))
         if await self._page.serve(scope, send):
             return None
+        if self._demo is not None and path == self._demo.PATH:
+            return await self._demo_login(self._demo, scope, receive, send)
         if self._house.ai is not None and self._house.ai.streams.are_asked(scope):
             return await self._house.ai.streams.serve(scope, receive, send)
         await self._house.pool(scope, receive, send)
+
+    async def _demo_login(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
+        """How to log in as one of the demo's people, for a page of ours in a browser on this machine."""
+        is_inside = _is_direct_from_here(scope) and _is_loopback(_host_name(_header(scope, b"host") or ""))
+        origin = _header(scope, b"origin")
+        is_ours = origin is None or origin == f"http://{_header(scope, b'host')}"
+        # A form of another page cannot say this kind, and a script there is asked for its origin first.
+        is_json = (_header(scope, b"content-type") or "").startswith("application/json")
+        login = door.login(await _small_body(receive)) if is_inside and is_ours and is_json else None
+        if scope["method"] != "POST" or login is None:
+            return await _refuse(send, Problem("not_found"))
+        await _answer_json(send, 200, login)
 
     async def _live(self, _scope: Scope, send: Send) -> None:
         await _answer_json(send, 200, {"status": "ok"})
@@ -138,10 +160,7 @@ class Application:
         if token:
             said = _header(scope, b"authorization") or ""
             return hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
-        client = scope.get("client") or ("", 0)
-        is_forwarded = _header(scope, b"x-forwarded-for") is not None
-        is_here = _is_address(client[0]) and ipaddress.ip_address(client[0]).is_loopback
-        return is_here and not is_forwarded and self._is_our_host(scope)
+        return _is_direct_from_here(scope) and self._is_our_host(scope)
 
     async def _asyncapi(self, scope: Scope, send: Send) -> None:
         await send_constant(_described(), scope, send)
@@ -216,6 +235,27 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_direct_from_here(scope: Scope) -> bool:
+    """From this machine, and not for somebody else by a proxy on it."""
+    client = scope.get("client") or ("", 0)
+    is_forwarded = any(_header(scope, name) is not None for name in (b"x-forwarded-for", b"forwarded", b"via"))
+    return not is_forwarded and _is_address(client[0]) and ipaddress.ip_address(client[0]).is_loopback
+
+
+def _is_loopback(name: str) -> bool:
+    return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
+
+
+async def _small_body(receive: Receive) -> bytes:
+    """A body of a few words; of a longer one no more than its beginning is kept."""
+    body, more = b"", True
+    while more and len(body) <= _SMALL:
+        event = await receive()
+        body += event.get("body", b"")
+        more = event["type"] == "http.request" and event.get("more_body", False)
+    return body[:_SMALL]
 
 
 async def _refuse_socket(receive: Receive, send: Send) -> None:

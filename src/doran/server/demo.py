@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import html
+import ipaddress
 import json
 import time
 import urllib.error
@@ -31,6 +33,7 @@ TALK: Final = (
     ("minji", "참, 소라도 온대. 자리 하나 더 있지?"),
     ("minji", "See you at seven!"),
 )
+CAST: Final = (("minji", "민지"), ("junho", "준호"))
 READ_BY_JUNHO: Final = 8  # the last two are still new to him
 QUESTION: Final = "Hi! What is a good snack for an evening walk?"  # small models speak English
 ANSWER_SECONDS: Final = 120.0
@@ -85,14 +88,52 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def play(config: Config) -> str:
     """Let the cast talk on the server of this process; twice is the same as once. Returns how to log in."""
-    cast = [_guest(config, username, shown) for username, shown in (("minji", "민지"), ("junho", "준호"))]
+    cast = _cast(config)
     for guest in cast:
         guest.arrive()
         guest.call("PATCH", "core/users/me/", locale="ko", time_zone="Asia/Seoul")
     _talk(*cast)
     _ask_the_assistant(cast[0])
-    logins = (f"  {one.display_name}: user name {one.username}, password {one.password}" for one in cast)
-    return "\n".join(["민지 and 준호 are talking. Log in as either:", *logins])
+    logins = [f"  {one.display_name}: user name {one.username}, password {one.password}" for one in cast]
+    address = cast[0].address
+    where = (
+        [f"Open {address} and press a name; press the other one in a private window.", "Or log in as either:"]
+        if Door(config).is_of_this_machine
+        else [f"Open {address} and log in as either:"]
+    )
+    return "\n".join(["", "민지 and 준호 are talking.", *where, *logins, ""])
+
+
+class Door:
+    """Lets the welcome page log in as one of the cast by a button, as long as only this machine can reach it."""
+
+    PATH: Final = "/demo/"
+
+    def __init__(self, config: Config) -> None:
+        self._cast = {guest.username: guest for guest in _cast(config)}
+        self.is_of_this_machine = _is_loopback(config.host)
+        names = [{"username": one.username, "display_name": one.display_name} for one in self._cast.values()]
+        content = html.escape(json.dumps(names, ensure_ascii=False))
+        self.head = f'<meta name="doran-demo" content="{content}">'
+
+    def login(self, body: bytes) -> Answer | None:
+        """User name and password of whom the body names; None if it names nobody of the demo."""
+        try:
+            guest = self._cast.get(json.loads(body)["username"])
+        except (ValueError, KeyError, TypeError):
+            return None
+        return guest and {"username": guest.username, "password": guest.password}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _cast(config: Config) -> list[Guest]:
+    return [_guest(config, username, shown) for username, shown in CAST]
 
 
 def _guest(config: Config, username: str, display_name: str) -> Guest:

@@ -44,9 +44,13 @@ _CODED: Final = {".br": "br", ".gz": "gzip"}
 class Page:
     """The page's few files, read once. Named by their content, assets never change."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, head: str = "") -> None:
+        """`head` is put into the head of the page."""
         root = page_root()
         self._files = {} if root is None else {path: _read(root, path) for path in _paths(root)}
+        if head and root is not None:
+            body = (root / "index.html").read_bytes().replace(b"</head>", head.encode() + b"</head>", 1)
+            self._files["/index.html"] = Constant(body, _headers("text/html", "/"))
         self._files["/"] = self._files.get("/index.html") or Constant(_NOT_BUILT, _headers("text/html", "/"))
 
     async def serve(self, scope: Scope, send: Send) -> bool:

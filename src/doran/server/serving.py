@@ -16,7 +16,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from doran.contracts.frames import FIRST_FRAME_BYTES
 from doran.kernel import config as settings
 from doran.kernel import faults
 from doran.kernel.config import Config
@@ -39,7 +38,7 @@ def serve(config: Config, *, play: Play | None = None) -> int:
         listener = bind(config.host, config.port)
     config = _moved_in(config.replace(port=listener.getsockname()[1]))
     with step("Waking the services"):
-        server = _server(config, lambda: _greet(config, play, began))
+        server = _server(config, lambda: _greet(config, play, began), is_demo=play is not None)
     return _run(server, [listener])
 
 
@@ -238,12 +237,16 @@ def bring_up_to_date(service: str, place: Path) -> None:
         raise database_refusal(wrong, service, place) from wrong
 
 
-def _server(config: Config, greet: Greet, *, has_front: bool = True) -> Any:
+def _server(config: Config, greet: Greet, *, has_front: bool = True, is_demo: bool = False) -> Any:
     import uvicorn
 
     from doran.server import wiring
 
     house = wiring.build(config, has_front=has_front)
+    if is_demo:
+        from doran.server.demo import Door
+
+        house.app.open_demo(Door(config))
 
     class Server(uvicorn.Server):
         """uvicorn's, which also says when it is ready and lets the house drain before it closes."""
@@ -315,6 +318,18 @@ def _quiet(name: str) -> Iterator[None]:
         logger.disabled = False
 
 
+@contextmanager
+def _only_warnings(name: str) -> Iterator[None]:
+    """The demo's people do what everybody does; that each signed up is no news to whoever waits for the log-ins."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _settle_memory() -> None:
     """What was loaded stays for the life of the process: the collector need not look at it again and again.
 
@@ -327,7 +342,9 @@ def _settle_memory() -> None:
 
 async def _greet(config: Config, play: Play | None, began: float) -> None:
     if play is not None:
-        say(await asyncio.to_thread(play, config))
+        with _only_warnings("doran"):
+            played = await asyncio.to_thread(play, config)
+        say(played)
     say(f"Doran is ready at {config.url} ({time.perf_counter() - began:.2f} s). Ctrl-C stops it.")
 
 
@@ -338,6 +355,7 @@ async def _say_it_works(config: Config, listeners: list[socket.socket], began: f
 
 
 def _uvicorn_settings(config: Config) -> dict[str, Any]:
+    from doran.contracts.frames import FIRST_FRAME_BYTES  # here, for `bin/up` looks before anything is installed
     from doran.server import protocols, websocket
 
     return {

@@ -1,12 +1,14 @@
 /** Signing up and logging in. */
 
 import { css, html, nothing, type TemplateResult } from "lit";
+import { refusal } from "../../client/errors.ts";
 import { DoranError } from "../../client/index.ts";
 import { Piece } from "../lib/piece.ts";
 import { choose } from "../lib/prefs.ts";
 import { lengthOf } from "../lib/text.ts";
 import { common } from "../styles/common.ts";
 import { LANGUAGES, language, problemText } from "../words/index.ts";
+import "./avatar.ts";
 
 export class DoranWelcome extends Piece {
   static override properties = { reason: {}, mode: { state: true }, busy: { state: true }, problem: { state: true }, fields: { state: true }, invite: { state: true }, shown: { state: true } };
@@ -41,6 +43,7 @@ export class DoranWelcome extends Piece {
           <h1>${words.name}</h1>
           <p>${words.tagline}</p>
         </header>
+        ${this.#demo()}
         <form @submit=${this.#submit} novalidate aria-busy=${this.busy}>
           ${this.reason && !this.problem ? this.#ended() : nothing}
           ${this.#field("username", words.handle, signingUp ? words.handleHint : "", html`<input id="username" name="username" autocomplete="username" autocapitalize="none" autocorrect="off" spellcheck="false" required maxlength="128" aria-describedby="username-note" aria-invalid=${"username" in this.fields} />`)}
@@ -57,6 +60,32 @@ export class DoranWelcome extends Piece {
         </footer>
       </main>
     `;
+  }
+
+  /** The cast of a demo on this machine: one press logs in. Everywhere else nobody is there. */
+  #demo(): TemplateResult | typeof nothing {
+    const { words } = this;
+    if (!cast.length) return nothing;
+    return html`
+      <section class="demo" aria-labelledby="demo">
+        <h2 id="demo">${words.demoTitle}</h2>
+        <p class="hint">${words.demoHint}</p>
+        <div>${cast.map((one) => html`<button class="button plain" ?disabled=${this.busy} @click=${() => this.#enter(one.username)}><doran-avatar .userId=${one.username} .name=${one.display_name}></doran-avatar>${words.demoEnter(one.display_name)}</button>`)}</div>
+      </section>
+    `;
+  }
+
+  async #enter(username: string): Promise<void> {
+    this.busy = true;
+    this.problem = "";
+    try {
+      const login = await demoLogin(username);
+      await this.client.logIn(login.username, login.password, deviceName());
+    } catch (error) {
+      this.problem = problemText(error instanceof DoranError ? error.code : "unknown");
+    } finally {
+      this.busy = false;
+    }
   }
 
   #field(name: string, label: string, hint: string, input: TemplateResult): TemplateResult {
@@ -204,6 +233,22 @@ export class DoranWelcome extends Piece {
         border-radius: 0.75rem;
         font-size: 0.9375rem;
       }
+      .demo {
+        width: min(24rem, 100%);
+        display: grid;
+        gap: 0.5rem;
+        text-align: center;
+      }
+      .demo div {
+        display: grid;
+        grid-template-columns: 1fr 1fr;
+        gap: 0.6rem;
+        --size: 1.75rem;
+      }
+      .demo .button {
+        padding-inline: 0.6rem;
+        white-space: normal;
+      }
       footer {
         display: flex;
         gap: 0.25rem;
@@ -220,6 +265,21 @@ export class DoranWelcome extends Piece {
       }
     `,
   ];
+}
+
+interface Guest {
+  readonly username: string;
+  readonly display_name: string;
+}
+
+/** `bin/up --demo` names its people in the page's head, where only this machine can open it. */
+const cast = JSON.parse(document.querySelector<HTMLMetaElement>('meta[name="doran-demo"]')?.content ?? "[]") as readonly Guest[];
+
+async function demoLogin(username: string): Promise<{ readonly username: string; readonly password: string }> {
+  const response = await fetch("/demo/", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ username }) }).catch(() => null);
+  if (!response) throw new DoranError("network");
+  if (!response.ok) throw await refusal(response);
+  return (await response.json()) as { username: string; password: string };
 }
 
 type Weakness = "password" | "password_is_handle" | "password_guessable";

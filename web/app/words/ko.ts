@@ -28,6 +28,9 @@ export const ko = {
   working: "잠시만요…",
   sessionEnded: "로그인이 끝났어요. 다시 로그인해 주세요.",
   sessionReused: "안전을 위해 이 기기의 로그인을 끝냈어요. 다시 로그인해 주세요.",
+  demoTitle: "시연용 서버예요",
+  demoHint: "한 사람을 골라 들어가 보세요. 다른 사람은 비공개 창에서 들어가면 둘이 이야기할 수 있어요.",
+  demoEnter: (name: string) => `${name}로 들어가기`,
   // the list
   conversations: "대화",
   findPerson: "사람 찾기",
