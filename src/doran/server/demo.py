@@ -122,7 +122,7 @@ class Door:
             guest = self._cast.get(json.loads(body)["username"])
         except (ValueError, KeyError, TypeError):
             return None
-        return guest and {"username": guest.username, "password": guest.password}
+        return {"username": guest.username, "password": guest.password} if guest else None
 
 
 def _is_loopback(host: str) -> bool:
