@@ -35,6 +35,25 @@ def renamed(person: Person, name: str = "김민지", picture: str | None = None,
     return events.UserUpdated(person.id, "minji", name, picture, status, "ko", clock.rfc3339(clock.now()))
 
 
+@pytest.mark.settings(body_bytes=1_000_000)
+@pytest.mark.parametrize(
+    ("text", "fits"), [("가" * 80_000, True), ("🫶" * 65_000, True), ("🫶" * 66_000, False), ("\x01" * 50_000, False)]
+)
+async def test_an_answer_longer_than_a_frame_is_shown_to_nobody(
+    play: Play, minji: Person, text: str, fits: bool
+) -> None:
+    """It is a hint: its asker reads the job, whose text is whole, when the end of it is shown."""
+    screen = await minji.opens()
+    body = {"user_ids": [minji.id], "frame": delta(text)}
+    answer = await tells(play, body)
+    if fits:
+        assert answer.status == 204
+        assert (await screen.hears("ai.delta"))["text"] == text
+    else:
+        refuses(answer, 413, "payload_too_large")
+        await hears_no_delta(screen)
+
+
 async def test_a_new_profile_reaches_who_talks_with_the_person_and_nobody_else(
     play: Play, minji: Person, junho: Person, sora: Person, talk: str
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from doran.contracts import frames
+from doran.contracts.errors import Problem
 from doran.realtime.hints import Hints
 from doran.realtime.hub import Delivery, Hub
 
@@ -35,9 +36,14 @@ class Screens:
     def show(
         self, user_ids: tuple[str, ...], frame: Shown | frames.UserUpdated, conversation_id: str | None = None
     ) -> None:
-        """One frame for these people: on the sockets of this conversation, and where everything of theirs is shown."""
-        text = frames.encode(frame).decode()
-        self._loop.call_soon_threadsafe(self._show, user_ids, text, conversation_id)
+        """Show a frame to these people: on the sockets of this conversation, and where everything of theirs is shown.
+
+        Raises `Problem("payload_too_large")`: a frame is never cut, and clients read by REST what did not reach them.
+        """
+        encoded = frames.encode(frame)
+        if len(encoded) > frames.FRAME_BYTES:
+            raise Problem("payload_too_large")
+        self._loop.call_soon_threadsafe(self._show, user_ids, encoded.decode(), conversation_id)
 
     def show_everybody(self, number: int, text: str) -> None:
         """A stored announcement, for whoever is connected, where everything of theirs is shown."""
