@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -91,7 +92,7 @@ def test_it_serves_is_found_well_and_drains(container: Container) -> None:
         assert container.is_well()
         os.kill(first, signal.SIGTERM)
         assert container.process.wait(20) == 0
-    assert container.said().endswith("Stopped.\n")
+    assert json.loads(container.said().splitlines()[-1])["event"] == "Stopped."
 
 
 def test_it_can_be_stopped_while_it_starts(container: Container) -> None:

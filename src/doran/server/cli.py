@@ -20,7 +20,7 @@ from doran.kernel.config import BadSetting, Config
 from doran.server import ai as ai_words
 from doran.server import webhooks as webhook_words
 from doran.server.exits import EXITS, Refused, foreseen
-from doran.server.telling import say, table
+from doran.server.telling import log_instead, refuse, say, table
 from doran.server.words import offer
 
 Arguments = argparse.Namespace
@@ -56,7 +56,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _refuse(refused: Refused) -> int:
-    sys.stderr.write(f"{refused.sentence}\n")
+    refuse(refused.sentence, refused.code)
     return refused.code
 
 
@@ -149,6 +149,8 @@ def _in_force(arguments: Arguments, **more: Any) -> Config:
     from doran.server import beforehand
 
     config = _asked_for(arguments, **more)
+    if not getattr(arguments, "look", False):
+        log_instead(config)
     beforehand.refuse_unsafe(config)
     return config
 

@@ -1,15 +1,49 @@
-"""Words for the person who started the command."""
+"""Words for the person who started the command; where nobody sits at a terminal, log lines for a collector."""
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from doran.kernel.config import Config
+
+_log = logging.getLogger("doran.server")
+_is_logging = False
+
+
+def log_instead(config: Config) -> None:
+    """From now on say everything as log lines, also warnings and failures, if logs are JSON and no terminal is here."""
+    global _is_logging
+    from doran.kernel import telemetry
+
+    if not telemetry.is_json(config) or sys.stdout.isatty():
+        return
+    _is_logging = True
+    telemetry.configure(config)
+    logging.captureWarnings(True)
+    sys.excepthook = lambda *trail: _log.critical("the process failed", exc_info=trail)
+    threading.excepthook = lambda failed: _log.error(
+        "a thread failed", exc_info=(failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
+    )
+
+
+def refuse(sentence: str, code: int) -> None:
+    """The last words of a command that cannot go on."""
+    if _is_logging:
+        _log.error(sentence, extra={"code": code})
+    else:
+        sys.stderr.write(f"{sentence}\n")
+
 
 def say(words: str, *, end: str = "\n") -> None:
     """One line, at once. Nobody may be listening any more; that must not keep a server from stopping."""
+    if _is_logging:
+        _log.info(words)
+        return
     with suppress(BrokenPipeError):
         sys.stdout.write(words + end)
         sys.stdout.flush()
@@ -18,6 +52,9 @@ def say(words: str, *, end: str = "\n") -> None:
 @contextmanager
 def step(sentence: str) -> Iterator[None]:
     """Say what is being done, then how long it took."""
+    if _is_logging:
+        yield from _logged(sentence)
+        return
     say(f"{sentence:<46} ", end="")
     began = time.perf_counter()
     try:
@@ -26,6 +63,12 @@ def step(sentence: str) -> Iterator[None]:
         say("failed")
         raise
     say(f"{time.perf_counter() - began:.2f} s")
+
+
+def _logged(sentence: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    _log.info(sentence, extra={"seconds": round(time.perf_counter() - began, 2)})
 
 
 class Progress:

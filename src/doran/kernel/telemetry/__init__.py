@@ -2,7 +2,7 @@
 
 from doran.kernel.telemetry import health, readings
 from doran.kernel.telemetry.answers import answer_paid, job_asked, job_ended, screens_told, watch_jobs
-from doran.kernel.telemetry.logs import configure
+from doran.kernel.telemetry.logs import configure, is_json
 from doran.kernel.telemetry.metrics import (
     batch_committed,
     bus_connected,
@@ -62,6 +62,7 @@ __all__ = [
     "hints_heard",
     "holes_read",
     "incoming",
+    "is_json",
     "job_asked",
     "job_ended",
     "letters_translated",

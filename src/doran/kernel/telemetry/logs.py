@@ -32,6 +32,7 @@ FACTS: Final = frozenset(
 )  # fmt: skip
 _HOLE = re.compile(r"%(?:\((\w+)\))?[-#0 +]*\d*(?:\.\d+)?[hlL]?([a-zA-Z%])")
 _LONGEST = 300
+_LONGEST_OWN = 2000  # a refused start names every setting that is wrong
 _PLACES = 12
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -63,8 +64,7 @@ class TextFormatter(_Formatter):
 def configure(config: Config, *, stream: TextIO | None = None) -> None:
     """Send all logs of this process to standard error (or `stream`) as the settings say."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    as_json = (config.log_format or ("json" if config.production else "text")) == "json"
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    handler.setFormatter(JsonFormatter() if is_json(config) else TextFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -73,6 +73,11 @@ def configure(config: Config, *, stream: TextIO | None = None) -> None:
         foreign = logging.getLogger(name)
         foreign.handlers, foreign.propagate = [], True
         foreign.setLevel(logging.WARNING)
+
+
+def is_json(config: Config) -> bool:
+    """Return whether logs are JSON, as the settings say."""
+    return bool((config.log_format or ("json" if config.production else "text")) == "json")
 
 
 def _shown(record: logging.LogRecord) -> dict[str, Any]:
@@ -89,8 +94,9 @@ def _shown(record: logging.LogRecord) -> dict[str, Any]:
 
 def _words(record: logging.LogRecord) -> str:
     ours = record.name == "doran" or record.name.startswith("doran.")
-    words = record.getMessage() if ours else _filled(str(record.msg).partition("\n")[0], record.args)
-    return words[:_LONGEST]
+    if ours:
+        return record.getMessage()[:_LONGEST_OWN]
+    return _filled(str(record.msg).partition("\n")[0], record.args)[:_LONGEST]
 
 
 def _filled(template: str, given: Any) -> str:
