@@ -331,7 +331,7 @@ async def test_who_erases_themselves_is_out_at_once(house: House, minji: Person,
         refuses(await minji.asks("GET", path), 401, "not_authenticated")
     assert (await his.hears("conversation_updated"))["conversation"]["is_active"] is False
     refuses(await junho.tries_to_send(talk), 403, "recipient_unavailable")
-    refuses(await junho.asks("GET", f"/api/core/users/{minji.id}/"), 404, "not_found")
+    refuses(await junho.asks("GET", f"/api/core/users/{minji.id}/"), 404, "user_erased")
     again = await junho.asks("POST", "/api/chat/conversations/", {"participant_id": minji.id})
     refuses(again, 404, "recipient_unavailable")
 
