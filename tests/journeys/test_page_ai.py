@@ -125,6 +125,36 @@ def test_an_answer_that_fails_says_why(chromium: Browser, model: ModelServer, mi
     expect(said(page)).to_have_text(["이야기해 줘", WHOLE])
 
 
+def test_what_it_only_thought_is_seen_by_nobody(chromium: Browser, model: ModelServer, minji: Visitor) -> None:
+    """Marked, it never shows; where its beginning has no mark, the draft is taken back."""
+    thought = "이 사람은 뭘 바라는 걸까"
+    page = minji.window(chromium)
+    meets_the_assistant(page)
+    model.next = [Answer(pieces=[*f"<think>{thought}</think>", *WHOLE], hang=len(thought) + 20)]
+    writes(page, "비 오는 주말에 어디 갈까?")
+    expect(growing(page)).to_contain_text(WHOLE[:3])
+    expect(page.get_by_text(thought)).to_have_count(0)
+    page.get_by_role("button", name="멈추기").click()
+    model.next = [Answer(pieces=[*f"{thought}\n</think>\n\n", *WHOLE], hang=len(thought) + 16)]
+    page.get_by_role("button", name="다시 답변").click()
+    expect(growing(page)).to_contain_text(WHOLE[:2])
+    expect(page.get_by_text(thought)).to_have_count(0)
+
+
+def test_where_nobody_agreed_to_searching_it_is_said_and_nothing_sent(
+    chromium: Browser, model: ModelServer, minji: Visitor
+) -> None:
+    page = minji.window(chromium, size=PHONE)
+    page.get_by_role("link", name="내 대화에 물어보기").click()
+    question = page.get_by_role("searchbox", name="질문")
+    for press in ("메시지 찾기", "물어보기"):
+        question.fill("약속이 언제였지?")
+        page.get_by_role("button", name=press, exact=True).click()
+        expect(page.get_by_role("alert").filter(has_text="동의가 필요해요")).to_be_visible()
+    expect(page.get_by_text("‘찾아보기까지’ 허용한 대화에서만 찾아요.")).to_be_visible()
+    assert model.asked == []
+
+
 def test_what_a_model_wrote_is_only_text(chromium: Browser, model: ModelServer, minji: Visitor) -> None:
     hostile = "여기예요 https://evil.example/?q=비밀 <img src=x onerror=alert(1)>"
     model.answer = lambda asked: hostile
