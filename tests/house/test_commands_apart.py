@@ -259,3 +259,24 @@ def test_the_table_knows_every_command() -> None:
     for table, name in ((webhooks.WORDS, "webhooks"), (ai.WORDS, "ai")):
         tried: set[Any] = {words.split()[1] for words, _, _ in TABLE if words.split()[0] == name}
         assert tried == {word.name for word in table}
+
+
+def test_what_an_operator_mistypes_is_one_sentence(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    (here / "broken").mkdir(parents=True)
+    (here / "broken" / "core.sqlite3").write_bytes(b"no database " * 1000)
+    (here / "no text").write_bytes(b"\xff\xfe")
+    broken, beyond, word = run_each(
+        [["backup", "copy", "--data", "broken"], ["dead-letters", "discard", "9" * 30], ["dead-letters", "replay", "x"]],
+        cwd=here, logs=tmp_path / "logs", settings={},
+    )  # fmt: skip
+    in_one_sentence(broken, DATABASE)
+    in_one_sentence(beyond, USAGE)
+    in_one_sentence(word, USAGE)
+    for number, setting in enumerate(
+        ({"DORAN_REDIS": "redis://[bad"}, {"DORAN_REDIS": "redis://h:hunter2/0"}, {"DORAN_SECRET_KEY_FILE": "no text"})
+    ):
+        (ended,) = run_each([["check", "--production"]], cwd=here, logs=tmp_path / f"more-{number}", settings=setting)
+        in_one_sentence(ended, REFUSED)
+        assert "hunter2" not in ended.err
+    assert not (here / "copy").exists()

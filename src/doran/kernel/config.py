@@ -156,6 +156,10 @@ def _networks(text: str) -> tuple[str, ...]:
 def _redis(text: str) -> str:
     if text and not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("expected redis://, rediss:// or unix://")
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        raise ValueError("the host or the port in it cannot be read") from None
     return text
 
 
@@ -550,6 +554,8 @@ def _text(setting: Setting, environ: Mapping[str, str]) -> str | None:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as wrong:
             raise BadSetting(f"{setting.variable}_FILE cannot be read: {wrong.strerror}") from None
+        except UnicodeDecodeError:
+            raise BadSetting(f"{setting.variable}_FILE cannot be read: it is not text") from None
     return environ.get(setting.variable)
 
 

@@ -566,9 +566,15 @@ def ai(arguments: Arguments) -> int:
     return done
 
 
+def _letter_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"{text!r} is no id from the list")
+    return int(text)
+
+
 def _letters_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("list", "replay", "discard"))
-    parser.add_argument("ids", nargs="*", type=int, help="ids from the list; replay without any takes all")
+    parser.add_argument("ids", nargs="*", type=_letter_id, help="ids from the list; replay without any takes all")
     parser.add_argument("--service", choices=SERVICES, help="whose (chat's where its database is here); list shows all")
     _data(parser)
 

@@ -63,6 +63,8 @@ def foreseen(wrong: Exception) -> Refused | None:
     """What a disk or a database said in the middle of a command, as a refusal; None for anything else."""
     if isinstance(wrong, OSError) and wrong.filename is not None:
         return disk_refusal(wrong, Path(str(wrong.filename)))
+    if isinstance(wrong, sqlite3.Error):
+        return Refused("bad_database", f"A database file cannot be read: {_plain(str(wrong))}.")
     if "django.db" not in sys.modules:
         return None
     from django.db import DatabaseError, InterfaceError
