@@ -56,6 +56,12 @@ async def answered(person: Person, question: Any = QUESTION) -> Any:
     return job
 
 
+async def unanswered(person: Person) -> Any:
+    job = await until(person, (await asked(person, QUESTION))["id"])
+    assert job["state"] == "failed", job
+    return job
+
+
 def kept(house: House) -> str:
     """All of ai's answers, vectors, jobs and what it has yet to say."""
     tables = ("aijob", "airesponse", "embedding", "translation", "outbox", "disclosure")
@@ -92,8 +98,9 @@ async def test_somebody_else_finds_nothing_of_it(
     await junho.sends(talk, "우리 약속은 일곱 시야")
     await allow(talk, "history", minji, junho)
     await answered(minji)
-    job = await answered(sora)
-    assert (job["result"]["text"], job["result"]["citations"]) == ("대화에서 찾지 못했어요.", [])
+    asked_before = len(model.asked)
+    assert (await unanswered(sora))["failure_code"] == "consent_needed"
+    assert len(model.asked) == asked_before
     refused = await asked(sora, {"kind": "embed", "conversation_id": talk})
     assert (await until(sora, refused["id"]))["failure_code"] == "not_found"
 
@@ -139,7 +146,6 @@ async def test_consent_that_is_taken_back_stops_it_at_the_next_door(
     asked_before = len(model.asked)
     await allow(talk, "off", junho)
     assert "일곱 시" not in str(await asyncio.to_thread(lambda: list(Embedding.objects.values())))
-    job = await answered(minji)
-    assert job["result"]["citations"] == []
-    assert "일곱 시" not in "\n".join(one.words for one in model.asked[asked_before:])
+    assert (await unanswered(minji))["failure_code"] == "consent_needed"
+    assert len(model.asked) == asked_before
     refuses(await minji.asks("GET", "/api/ai/consents/nonsense/"), 404, "not_found")
