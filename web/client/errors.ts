@@ -13,6 +13,7 @@ interface CloseKind {
 /** The close codes of the contract. A code not listed (a cut line is 1006) means: come back, backing off. */
 export const CLOSES: Readonly<Record<number, CloseKind>> = {
   1000: { name: "normal", next: "stop" },
+  1008: { name: "too_many_hidden_frames", next: "stop" },
   1009: { name: "frame_too_long", next: "stop" },
   1011: { name: "internal_error", next: "later" },
   1012: { name: "restarting", next: "soon" },
