@@ -14,6 +14,7 @@ from doran.ai.jobs import ending, following
 from doran.ai.jobs.work import Work
 from doran.ai.models import AiJob
 from doran.contracts.frames import JobResult
+from doran.kernel.auth import LEEWAY_SECONDS
 from doran.server.wiring import House
 from tests.ai.conftest import MINT, home
 from tests.ai.kitchen import Kitchen, asked, stored, until
@@ -178,7 +179,7 @@ async def test_the_line_is_kept_alive_and_ends_with_the_token(minji: Person, mon
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(stream, "BEAT_SECONDS", 0.05)
     job = await running(minji)
-    short = Listener(minji, str(job.id), token=MINT.token(minji.id, seconds=1))
+    short = Listener(minji, str(job.id), token=MINT.token(minji.id, seconds=3 - LEEWAY_SECONDS))
     await eventually(lambda: b": \n\n" in short.body)
     await asyncio.wait_for(short.task, 20)
     assert short.status == 200

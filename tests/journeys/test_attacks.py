@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import itertools
 import json
 import time
 import uuid
@@ -289,9 +290,24 @@ async def test_methods_nobody_offers_are_refused(minji: Person, method: str) -> 
 @pytest.mark.parametrize("host", ["evil.example.com", "", "localhost.evil.example.com", "[", "a b"])
 async def test_other_names_for_this_house_are_not_answered(house: House, minji: Person, host: str) -> None:
     before = await stored(house)
-    for path in ("/api/core/users/me/", "/", "/health/live"):
-        answer = await call(house.app, "GET", path, headers={"Authorization": f"Bearer {minji.token}"}, host=host)
+    mine = {"Authorization": f"Bearer {minji.token}"}
+    for path in ("/api/core/users/me/", "/", "/health", "/health/live/x", "/metrics/x", "//health/live"):
+        answer = await call(house.app, "GET", path, headers=mine, host=host)
         assert answer.status == 400
+        assert minji.id not in answer.body.decode()
+    assert await stored(house) == before
+
+
+@pytest.mark.parametrize("host", ["evil.example.com", "", "localhost.evil.example.com", "[", "a b"])
+async def test_probes_are_answered_under_any_name_and_numbers_only_under_ours(
+    house: House, minji: Person, host: str
+) -> None:
+    before = await stored(house)
+    mine = {"Authorization": f"Bearer {minji.token}"}
+    for path, headers in itertools.product(("/health/live", "/health/ready", "/metrics"), ({}, mine)):
+        own = await call(house.app, "GET", path, headers=headers)
+        answer = await call(house.app, "GET", path, headers=headers, host=host)
+        assert (own.status, answer.status) == (200, 404 if path == "/metrics" else 200)
         assert minji.id not in answer.body.decode()
     assert await stored(house) == before
 
