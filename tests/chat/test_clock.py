@@ -10,7 +10,7 @@ from doran.kernel import clock
 from doran.kernel.telemetry import health
 from tests.cast import Person
 from tests.chat.conftest import Deployment, Play
-from tests.core.conftest import Hands
+from tests.clock import Hands
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from django.test import override_settings
 from doran.core import keys, passwords
 from doran.kernel import auth, clock, config
 from tests import stores
+from tests.clock import Hands
 from tests.core.people import Person
 
 SECRET = "a secret of the tests, long enough to seal what must be sealed"
@@ -81,19 +81,6 @@ def junho(core: None) -> Person:
 def sora(core: None) -> Person:
     """The outsider."""
     return Person("sora", password="nobody knows sora well")
-
-
-class Hands:
-    """The hands of the clock, which a story may move forward."""
-
-    def __init__(self) -> None:
-        self.forward = timedelta()
-
-    def move(self, **by: float) -> None:
-        self.forward += timedelta(**by)
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.forward
 
 
 @pytest.fixture

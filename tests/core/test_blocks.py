@@ -7,7 +7,7 @@ import pytest
 from doran.core import blocks
 from doran.core.models import Block
 from doran.kernel import clock
-from tests.core.conftest import Hands
+from tests.clock import Hands
 from tests.core.people import Person, refuses, said
 from tests.core.test_tokens import at_once
 

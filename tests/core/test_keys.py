@@ -22,7 +22,8 @@ from doran.kernel import auth, clock, config
 from doran.kernel.auth import OwnIssuer, Verifier
 from doran.kernel.config import BadSetting
 from doran.kernel.jwks import KeyRing
-from tests.core.conftest import SECRET, Hands, Settings
+from tests.clock import Hands
+from tests.core.conftest import SECRET, Settings
 from tests.core.people import Person, refuses
 from tests.core.test_tokens import at_once, claims
 

@@ -17,7 +17,8 @@ from doran.kernel.auth import OwnIssuer, Verifier
 from doran.kernel.config import BadSetting, load
 from doran.kernel.jwks import KeyRing
 from doran.kernel.siblings import fingerprint
-from tests.core.conftest import Hands, Settings
+from tests.clock import Hands
+from tests.core.conftest import Settings
 from tests.core.people import JSON, Person
 
 CHATS, NEXT, AIS = "chat's secret " * 4, "chat's next secret " * 3, "ai's secret " * 4

@@ -15,7 +15,8 @@ from django.db import connections, transaction
 from doran.core import passwords, sessions
 from doran.core.models import AuthToken
 from doran.kernel import auth, clock, config
-from tests.core.conftest import Hands, Settings
+from tests.clock import Hands
+from tests.core.conftest import Settings
 from tests.core.people import Person, refuses, said
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from doran.kernel import clock
-from tests.core.conftest import Hands
+from tests.clock import Hands
 
 pytestmark = pytest.mark.stateless
 

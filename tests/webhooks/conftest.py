@@ -9,7 +9,7 @@ import pytest
 
 from doran.core.webhooks import lines, settling
 from doran.kernel import clock, worker
-from tests.core.conftest import Hands
+from tests.clock import Hands
 from tests.receiver import Receiver, receiving
 
 

@@ -22,7 +22,7 @@ from doran.core.webhooks.worker import Worker
 from doran.kernel import config
 from doran.kernel.doors import look
 from doran.server.wiring import House
-from tests.core.conftest import Hands
+from tests.clock import Hands
 from tests.receiver import Receiver, Reply, Request
 from tests.webhooks.town import Endpoint, contents, couple, town, until, with_sora
 
