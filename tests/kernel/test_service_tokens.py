@@ -15,7 +15,7 @@ from doran.contracts.errors import Problem
 from doran.contracts.scopes import SCOPES, granted
 from doran.kernel import auth
 from doran.kernel.auth import OwnIssuer, Verifier
-from doran.kernel.jwks import KeyRing
+from doran.kernel.jwks import SPACING_SECONDS, KeyRing
 from doran.kernel.siblings.tokens import MARGIN_SECONDS, REFUSED_SECONDS, Tokens
 from tests.kernel.issuers import MINJI, OURS, THEIRS, Issuer, hs256
 from tests.neighbour import Neighbour, Says, next_door
@@ -84,7 +84,7 @@ FORGERIES: dict[str, Forgery] = {
         sign=lambda signed: hs256(core.key.as_pem(private=False), signed),
     ),
     "signed by nobody": lambda core: of_chat(core, {"alg": "none"}),
-    "with a key of its own": lambda core: of_chat(core, {"kid": "mine", "jwk": core.member()}),
+    "with a key of its own": lambda core: of_chat(stranger := Issuer(), {"jwk": stranger.member()}),
     "a person's": lambda core: core.says(aud="core", scope=MAY),
     "a person's with the type of a service's": lambda core: core.token(core.header(typ=auth.SERVICE_TYPE)),
     "cut short": lambda core: of_chat(core)[:-4],
@@ -96,6 +96,21 @@ FORGERIES: dict[str, Forgery] = {
 def test_a_forgery_is_not_authenticated(verifier: Verifier, core: Issuer, made: Forgery) -> None:
     verifier.verify_service(of_chat(core), scope=MAY)
     assert refusal(verifier, made(core)) == NOT_AUTHENTICATED
+
+
+def test_a_key_that_core_does_not_publish_is_refused_once_core_was_asked(core: Issuer) -> None:
+    """Until then it may be one that core has just begun to use: come again."""
+    now = Clock()
+    keys = KeyRing(core.key_set, cache_seconds=300, ticks=now)
+    verifier = Verifier([OwnIssuer(OURS, audience="doran", keys=keys)], is_revoked=lambda _: False)
+    stranger = Issuer(kid="mine")
+    made_up = of_chat(stranger, {"jwk": stranger.member()})
+    verifier.verify_service(of_chat(core), scope=MAY)
+    now.now += 1
+    assert (refusal(verifier, made_up), core.asked) == (("unavailable", 503), 1)
+    now.now += SPACING_SECONDS
+    for _ in range(3):
+        assert (refusal(verifier, made_up), core.asked) == (NOT_AUTHENTICATED, 2)
 
 
 @pytest.mark.parametrize("scope", ["", "users.readmore", "conversations.read", "USERS.READ"])
