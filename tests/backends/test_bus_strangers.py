@@ -19,6 +19,7 @@ from redis import Redis
 
 from doran.contracts.events import Envelope
 from doran.kernel import telemetry
+from doran.kernel.bus import rabbitmq
 from doran.kernel.bus import redis as streams
 from doran.kernel.lanes import lane
 from tests.backends.test_bus import listening, read, said_of, say
@@ -68,6 +69,17 @@ class RabbitMQStranger(Stranger):
                 return [(message.body, str(message.headers["reason"]))] if message else []
 
         return asyncio.run(look())
+
+    def takes_all_parked(self) -> list[bytes]:
+        async def take() -> list[bytes]:
+            async with await aio_pika.connect(self.server) as connection:
+                queue = await (await connection.channel()).get_queue(f"{self.prefix}.parked")
+                found = []
+                while message := await queue.get(fail=False, no_ack=True):
+                    found.append(message.body)
+                return found
+
+        return asyncio.run(take())
 
     def reads(self) -> tuple[Headers, bytes]:
         async def look() -> tuple[Headers, bytes]:
@@ -149,6 +161,22 @@ def test_what_nobody_can_read_is_put_aside_and_holds_up_nobody(backend: Backend)
     assert body == GARBAGE
     assert "missing or malformed" in reason
     assert b'doran_bus_parked_total{subscription="ai"}' in telemetry.render()[0]
+
+
+@pytest.mark.parametrize("backend", [one("RabbitMQ")], indirect=True)
+def test_of_what_nobody_can_read_rabbitmq_keeps_the_newest(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rabbitmq, "_PARKED", 2)
+    bus = backend.open()
+    ear = listening(bus, "ai", "message.read")
+    bus.start()
+    say(bus, read(1))
+    other = stranger(backend)
+    for number in range(5):
+        other.writes("minji-junho", b"%d %s" % (number, GARBAGE))
+    say(bus, read(2))
+    eventually(lambda: len(ear.heard) == 2)
+    assert isinstance(other, RabbitMQStranger)
+    assert [body[:1] for body in other.takes_all_parked()] == [b"3", b"4"]
 
 
 @pytest.mark.parametrize("backend", STREAMS, indirect=True)

@@ -199,6 +199,19 @@ def test_who_acts_seldom_is_not_worth_telling(town: Town, redis: RedisServer) ->
     assert len(redis.ask("KEYS", f"*{town.name}*")) == 1  # type: ignore[arg-type]
 
 
+def test_a_crowd_that_acts_seldom_is_forgotten_before_it_grows(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "MOST_KEYS", 50)
+    monkeypatch.setattr(shared, "FORGOTTEN", HOUR)
+    limiter = town.loose(200, 1.0, 400)
+    for number in range(1000):
+        limiter.check(f"person-{number}")
+        assert len(limiter._acts) <= 50
+    for _ in range(20):
+        limiter.check("minji")
+    limiter.exchange()
+    assert len(town.redis.ask("KEYS", f"*{town.name}*")) == 1  # type: ignore[arg-type]
+
+
 def test_redis_keeps_no_name_and_forgets_by_itself(town: Town, redis: RedisServer) -> None:
     town.exact(1, 60.0).check(("minji", "10.0.0.1"))
     (key,) = redis.ask("KEYS", f"*{town.name}*")  # type: ignore[misc]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from doran.kernel import config
+from doran.kernel import config, origins
 from doran.kernel.config import BadSetting
+from doran.server import asgi
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,18 @@ def test_what_is_no_host_is_refused_at_start(given: str) -> None:
 def test_a_public_url_that_leads_nowhere_is_refused_at_start(given: str) -> None:
     with pytest.raises(BadSetting, match="DORAN_PUBLIC_URL"):
         config.load({"DORAN_PUBLIC_URL": given})
+
+
+@pytest.mark.parametrize("much", ["http://a/" + "x" * 60_000, "http://" + "a" * 60_000, "http://a:80?" + "y" * 1_000])
+def test_what_is_longer_than_any_origin_is_refused_and_not_kept(much: str) -> None:
+    """A header may have 64 KiB: a thousand of them would fill the memory."""
+    kept = origins.origin_of.cache_info().currsize
+    with pytest.raises(ValueError, match="too long"):
+        origins.origin_of(much)
+    assert origins.origin_of.cache_info().currsize == kept
+
+
+def test_a_host_longer_than_any_is_nobodys_and_not_kept() -> None:
+    kept = asgi._kept_name.cache_info().currsize
+    assert asgi._host_name("a" * 60_000) == ""
+    assert asgi._kept_name.cache_info().currsize == kept

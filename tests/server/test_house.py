@@ -86,8 +86,11 @@ async def test_what_grows_is_shown_while_the_house_is_awake() -> None:
     async with ground(services=("core", "chat")) as config:
         async with awake(config) as house:
             shown = (await call(house.app, "GET", "/metrics")).body.decode()
-            for kind in ("rest calls waiting", "reads waiting", "recipients waited for", "typing signs"):
+            for kind in ("rest calls waiting", "reads waiting", "recipients waited for", "typing signs", "people last seen",
+                         "known tokens", "ended sessions"):  # fmt: skip
                 assert f'doran_memory_entries{{kind="{kind}"}} 0.0' in shown
+            for kind in ("keys of limits", "ids of conversations"):  # also of earlier stories
+                assert f'doran_memory_entries{{kind="{kind}"}}' in shown
             is_file = config.chat_database.startswith("sqlite")
             assert ('doran_sqlite_wal_bytes{service="chat"}' in shown) == is_file
         left = telemetry.render()[0].decode()

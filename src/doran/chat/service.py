@@ -18,7 +18,7 @@ import msgspec
 from django.db import transaction
 from django.db.models import Max
 
-from doran.chat import announcing, counters, opening, receipts, storing, timelines
+from doran.chat import announcing, conversations, counters, opening, receipts, storing, timelines
 from doran.chat.delivery import Delivering, Unheard
 from doran.chat.models import Conversation, DeadLetter, EndedSession, Inbox, LastCommit, Outbox
 from doran.chat.patience import Patience
@@ -140,6 +140,8 @@ class ChatService:
             "recipients waited for": lambda: len(self.unheard),
             "typing signs": lambda: len(self._signs),
             "reads waiting": lambda: self.readers.waiting,
+            "people last seen": lambda: self.presence.remembered,
+            "ids of conversations": lambda: conversations.parse_id.cache_info().currsize,
         }
 
     def _sharing(self) -> Sharing:

@@ -423,6 +423,9 @@ class EndedSessions:
         with self._lock:
             self._until.clear()
 
+    def __len__(self) -> int:
+        return len(self._until)
+
 
 # -- the verifier -----------------------------------------------------------------------------------
 
@@ -448,6 +451,11 @@ class Verifier:
         self._remember = remember
         self._known: OrderedDict[bytes, tuple[Principal, str]] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def known(self) -> int:
+        """How many tokens are remembered."""
+        return len(self._known)
 
     @property
     def rings(self) -> Mapping[str, KeyRing]:

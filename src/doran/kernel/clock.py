@@ -112,6 +112,11 @@ def new_id() -> uuid.UUID:
     return uuid.UUID(int=_new_number())
 
 
+def least_id(moment: datetime) -> uuid.UUID:
+    """Return the smallest id of that moment: all that were made before it are less."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62)
+
+
 def new_id_hex() -> str:
     """The same as 32 hexadecimal digits, for where objects would cost more than what they name."""
     return f"{_new_number():032x}"

@@ -456,6 +456,12 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
         ("ai_idle_seconds", "20", "how long it may pause inside its answer", _seconds(0.05, 600)),
         ("ai_seconds", "120", "how long one job may take in all, waiting included", _seconds(0.1, 3600)),
         ("ai_days", "30", "how long ended jobs and their answers are kept", _whole(1, 3650)),
+        (
+            "ai_disclosure_days",
+            "365",
+            "how long people can read which provider was sent words of theirs",
+            _whole(1, 36_500),
+        ),
     ),
     "watching": (
         (

@@ -8,6 +8,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+LONGEST: Final = 400
+"""More than any address that has an origin: a host name has 253 characters. What is longer is not kept either."""
 _NEVER_IN_A_NAME: Final = frozenset("*/:@?#[]%, \t")
 
 
@@ -17,6 +19,8 @@ def origin_of(url: str) -> str:
 
     Raises `ValueError` for what has none.
     """
+    if len(url) > LONGEST:
+        raise ValueError("too long for an address of a web server")
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError("expected an address such as https://chat.example.com")

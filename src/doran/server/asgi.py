@@ -215,8 +215,13 @@ def _own_hosts(config: Any) -> frozenset[str]:
     return frozenset({*ours, *config.allowed_hosts} - {""})
 
 
-@lru_cache(maxsize=1024)
 def _host_name(host: str) -> str:
+    """Return the name in a Host header; empty where it is none, or longer than any, so that nobody fills the memory."""
+    return _kept_name(host) if len(host) <= origins.LONGEST else ""
+
+
+@lru_cache(maxsize=1024)
+def _kept_name(host: str) -> str:
     try:
         return origins.host_name(urlsplit(f"//{host}").hostname or "")
     except ValueError:

@@ -28,6 +28,7 @@ from doran.kernel.config import Config
 from doran.kernel.inbox import Consumer, Replayer
 from doran.kernel.jwks import FETCH_SECONDS, Keep, Source
 from doran.kernel.keysets import KeptKeys
+from doran.kernel.limits.memory import keys_counted
 from doran.kernel.outbox import Relay
 from doran.server import neighbours
 from doran.server.databases import sqlite
@@ -143,6 +144,8 @@ class House:
         verifier = auth.verifier(self.config, own_keys=own_keys, keep=_keep(self.config))
         self._way_back.callback(auth.use, None)
         auth.use(verifier)
+        self._show_size("known tokens", lambda: verifier.known)
+        self._show_size("ended sessions", lambda: len(auth.ended))
         self._watch("clock", _look_at_clock, needed=False, quiet=True)
         for issuer, ring in verifier.rings.items():
             if own_keys is None or issuer != self.config.issuer_name:
@@ -150,10 +153,14 @@ class House:
                 self._watch(f"keys of {issuer}", ring.check, timeout=FETCH_SECONDS, needed=needed)
 
     async def _count_together(self) -> None:
+        self._show_size("keys of limits", keys_counted)
         self._way_back.push_async_callback(asyncio.to_thread, limits.stop, self.config)
         await asyncio.to_thread(limits.start, self.config)
         if self.config.redis:
             self._watch("redis", partial(limits.ping, self.config), needed=False)
+
+    def _show_size(self, kind: str, count: Callable[[], int]) -> None:
+        self._way_back.callback(telemetry.watch_memory(kind, count))
 
     def _watch(self, name: str, check: telemetry.health.Check, **more: Any) -> None:
         """Show in `/health/ready` whether this is well."""
@@ -180,7 +187,7 @@ class House:
             self._watch(service, partial(_look_at_sibling, service), needed=False)
 
     def _open_front(self) -> None:
-        self._way_back.callback(telemetry.watch_memory("rest calls waiting", lambda: self.pool.waiting))
+        self._show_size("rest calls waiting", lambda: self.pool.waiting)
         self._way_back.push_async_callback(self.pool.close, self.config.drain_seconds)
         self.pool.start()
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from doran.ai.jobs import overview, pruning, worker
-from doran.ai.models import AiJob, AiResponse, Source, Spending
+from doran.ai.models import AiJob, AiResponse, Disclosure, Source, Spending
 from doran.ai.money import overview as money
-from doran.kernel import clock, telemetry
+from doran.ai.privacy import disclosures
+from doran.kernel import clock, config, telemetry
 from doran.server.wiring import House
 from tests.ai.kitchen import stored
 
@@ -43,6 +45,26 @@ async def test_jobs_that_ended_long_ago_go_with_all_that_belongs_to_them() -> No
         new.id, waiting.id, unsettled.id,
     }  # fmt: skip
     assert await asked(AiResponse.objects.count) == await asked(Source.objects.count) == 1
+
+
+async def test_lines_of_what_was_sent_go_when_their_time_is_over_and_no_earlier() -> None:
+    days = config.current().ai_disclosure_days
+    lines = [sent("minji", age) for age in (days + 1, days + 1, days + 400, days - 1, 0)]
+    await asked(lambda: Disclosure.objects.bulk_create(lines))
+    assert await asked(disclosures.prune) == 3
+    left = await asked(lambda: list(Disclosure.objects.values_list("characters", flat=True).order_by("at")))
+    assert left == [days - 1, 0]
+    assert await asked(disclosures.prune) == 0
+
+
+def sent(user_id: str, days: int) -> Disclosure:
+    """A line of so many days ago, which says that many characters."""
+    then = clock.now() - timedelta(days=days)
+    return Disclosure(
+        id=UUID(int=clock.least_id(then).int | clock.new_id().int & 0xFFFF_FFFF), user_id=user_id, job_id=clock.new_id(),
+        asked_by=user_id, kind="rewrite", provider="먼 곳", model="large", host="models.example.com",
+        is_outside=True, messages=0, characters=days, at=then,
+    )  # fmt: skip
 
 
 async def test_the_operator_counts_jobs_and_reasons_without_seeing_whose() -> None:

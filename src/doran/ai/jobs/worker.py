@@ -23,6 +23,7 @@ from doran.ai.jobs.ending import Ending
 from doran.ai.jobs.work import Gate, Work
 from doran.ai.models import AiJob
 from doran.ai.money import budgets, switch
+from doran.ai.privacy import disclosures
 from doran.ai.providers import Trouble
 from doran.ai.shop import Shop
 from doran.contracts.errors import JOB_FAILURES, Problem
@@ -117,6 +118,7 @@ class Worker(worker.Worker):
             await self._ask(budgets.settle_left)
         if self._pruning.is_due():
             await self._ask(pruning.prune)
+            await self._ask(disclosures.prune)
 
     def _under_way(self) -> Collection[asyncio.Task[None]]:
         return self._tasks.values()

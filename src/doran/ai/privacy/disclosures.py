@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from datetime import timedelta
+from typing import Final, Protocol
 from uuid import UUID
 
 from django.db import transaction
@@ -16,7 +17,9 @@ from doran.ai.providers import About
 from doran.contracts.errors import Problem, invalid
 from doran.contracts.frames import MessageView
 from doran.contracts.people import ASSISTANT_ID
-from doran.kernel import clock
+from doran.kernel import clock, config
+
+_BATCH: Final = 500
 
 
 class Subject(Protocol):
@@ -91,6 +94,16 @@ def _of(user_id: str, disclosure_id: str) -> Disclosure:
         return Disclosure.objects.get(id=UUID(disclosure_id), user_id=user_id)
     except (ValueError, Disclosure.DoesNotExist):
         raise invalid("before", "There is no such line in your list.") from None
+
+
+def prune() -> int:
+    """Delete the lines that are older than `ai_disclosure_days`, in batches; return how many. Ids are in order of time."""
+    before = clock.now() - timedelta(days=config.current().ai_disclosure_days)
+    old = Disclosure.objects.filter(id__lt=clock.least_id(before)).order_by("id")
+    count = 0
+    while ids := list(old.values_list("id", flat=True)[:_BATCH]):
+        count += Disclosure.objects.filter(id__in=ids).delete()[0]
+    return count
 
 
 def _still_there(messages: Sequence[MessageView]) -> list[MessageView]:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _ATTRIBUTES: Final = "cloudEvents_"  # the prefix of CloudEvents' AMQP binding
 _AHEAD: Final = 50  # events of one lane that may wait here
+_PARKED: Final = 10_000  # unreadable things that are kept for an operator, as on Redis Streams
 _UNLIMITED_SINCE: Final = 4  # this RabbitMQ gives up after 20 deliveries unless told not to
 
 Arriving = asyncio.Queue[AbstractIncomingMessage]
@@ -110,7 +111,7 @@ class RabbitMQ:
         """Everything these need; nothing happens where it is there."""
         async with connection.channel() as channel:
             await channel.declare_exchange(self._exchange, ExchangeType.TOPIC, durable=True)
-        await self._declare_queue(connection, self._parked, {})
+        await self._declare_queue(connection, self._parked, {"x-max-length": _PARKED, "x-overflow": "drop-head"})
         bindings = [(self._queue(one, number), one, number) for one in subscriptions for number in range(LANES)]
         for queue, _, _ in bindings:
             await self._declare_queue(connection, queue, {"x-single-active-consumer": True})

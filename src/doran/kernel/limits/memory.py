@@ -11,10 +11,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final
+from weakref import WeakSet
 
 from doran.kernel.limits import Limiter
 
+MOST_KEYS: Final = 100_000
 _TIDY_EVERY: Final = 32
+_all: Final[WeakSet[MemoryLimiter]] = WeakSet()
+
+
+def keys_counted() -> int:
+    """Return how many keys all limits of this process remember."""
+    return sum(map(len, list(_all)))
 
 
 class MemoryLimiter(Limiter):
@@ -27,7 +35,7 @@ class MemoryLimiter(Limiter):
         per: float = 1.0,
         burst: float | None = None,
         *,
-        max_keys: int = 100_000,
+        max_keys: int = MOST_KEYS,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         if rate <= 0 or per <= 0 or (burst is not None and burst < 1):
@@ -40,6 +48,7 @@ class MemoryLimiter(Limiter):
         self._used_up_to: OrderedDict[Hashable, float] = OrderedDict()
         self._acts = 0
         self._lock = threading.Lock()
+        _all.add(self)
 
     def take(self, key: Hashable) -> float:
         now = self._ticks()

@@ -26,7 +26,7 @@ from redis.retry import Retry
 
 from doran.kernel import telemetry
 from doran.kernel.limits import Limiter
-from doran.kernel.limits.memory import MemoryLimiter
+from doran.kernel.limits.memory import MOST_KEYS, MemoryLimiter
 
 log = logging.getLogger(__name__)
 
@@ -275,11 +275,16 @@ class LooseLimiter(_Shared):
     def forget(self) -> None:
         """What was counted alone is nobody else's: told all at once, it would look like one great burst."""
         with self._lock:
-            self._acts.clear()
-            self._busy.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._acts.clear()
+        self._busy.clear()
 
     def _count(self, key: Hashable, number: int) -> None:
         with self._lock:
+            if len(self._acts) >= MOST_KEYS:
+                self._forget()
             acts = self._acts[key] = self._acts.get(key, 0) + number
             if acts >= self._worth_telling:
                 self._busy.add(key)

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 class Presence(Protocol):
     """Somebody is online while a socket of theirs is open, and for a moment of grace after the last."""
 
+    @property
+    def remembered(self) -> int:
+        """How many people it is known of when they were last here."""
+        ...
+
     def start(self) -> None: ...
 
     async def stop(self) -> None: ...

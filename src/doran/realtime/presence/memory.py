@@ -31,6 +31,11 @@ class MemoryPresence:
         self._last_seen: OrderedDict[str, str] = OrderedDict()
         self._watchers: dict[str, dict[int, Connection]] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many people it is known of when they were last here."""
+        return len(self._last_seen)
+
     def start(self) -> None:
         pass
 
