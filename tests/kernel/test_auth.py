@@ -699,6 +699,22 @@ def test_where_two_keys_fit_the_refusal_says_so_to_all_who_need_to_know(
     assert alone.rings[THEIRS].check() == ""
 
 
+@pytest.mark.parametrize("name", [{}, {"kid": "shop-7"}])
+def test_where_several_fit_the_issuer_is_asked_again_before_a_token_is_refused(
+    name: dict[str, str], alone: Verifier, theirs: Issuer, hands: Hands
+) -> None:
+    """It may have named its keys, or withdrawn all but one, since its set was fetched."""
+    theirs.members = [rsa_member(2048), rsa_member(2048)]
+    assert "several keys of its issuer fit" in refusal(alone, nameless(theirs))
+    theirs.members = [{key: value for key, value in theirs.member().items() if key != "kid"} | name]
+    hands.forward = 1
+    honest = theirs.token(theirs.header(kid=name.get("kid", ...)), theirs.claims(sub="minji", aud="shop-chat"))
+    assert outcome(alone, honest) == 503
+    hands.forward = 6
+    assert alone.verify(honest).user_id == "minji"
+    assert theirs.asked == 2
+
+
 def test_a_nameless_key_that_was_rotated_is_found(alone: Verifier, theirs: Issuer, hands: Hands) -> None:
     theirs.members = [{name: value for name, value in theirs.member().items() if name != "kid"}]
     old = nameless(theirs)

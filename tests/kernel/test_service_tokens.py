@@ -32,7 +32,8 @@ def core() -> Issuer:
 
 @pytest.fixture
 def verifier(core: Issuer) -> Verifier:
-    own = OwnIssuer(OURS, audience="doran", keys=KeyRing(core.key_set, cache_seconds=300))
+    keys = KeyRing(core.key_set, cache_seconds=300, refetch_seconds=0.0)  # as core asks itself: at once
+    own = OwnIssuer(OURS, audience="doran", keys=keys)
     return Verifier([own], is_revoked=lambda _: False)
 
 

@@ -194,11 +194,15 @@ class _Issuer(Generic[Holder]):
 
     def _signing_key(self, token: bytes, header: Header | ForeignHeader) -> NamedKey:
         """The key that signed the token. Raises `Problem`: `unavailable` while that cannot be known."""
-        key = self._key(header)
+        came_at = self.keys.ticks()
+        try:
+            key = self._key(header)
+        except AmbiguousKey:
+            key = None
         if key is not None and _holds(token, key, self._registry):
             return key
         if key is None or key.kid != header.kid:  # nothing named it, so the issuer may have another by now
-            key = self._key_anew(token, header)
+            key = self._key_anew(token, header, since=came_at)
             if key is not None and _holds(token, key, self._registry):
                 return key
         raise refused(_UNKNOWN_KEY if key is None else _BAD_SIGNATURE)
@@ -208,16 +212,17 @@ class _Issuer(Generic[Holder]):
             return self.keys.get(header.kid, header.alg)
         except KeysUnavailable as unavailable:
             raise _later(unavailable) from None
-        except AmbiguousKey:
-            raise refused(_AMBIGUOUS) from None
 
-    def _key_anew(self, token: bytes, header: Header | ForeignHeader) -> NamedKey | None:
+    def _key_anew(self, token: bytes, header: Header | ForeignHeader, *, since: float) -> NamedKey | None:
         """The key as its issuer publishes it now; each token causes one more fetch at most."""
         try:
-            self.keys.ask_for(header.kid or hashlib.sha256(token).hexdigest())
+            self.keys.ask_for(header.kid or hashlib.sha256(token).hexdigest(), since=since)
+            return self._key(header)
         except KeysUnavailable as unavailable:
             raise _later(unavailable) from None
-        return self._key(header)
+        except AmbiguousKey:
+            self.keys.note_ambiguous()
+            raise refused(_AMBIGUOUS) from None
 
     def _check_type(self, typ: str | None) -> None:
         raise NotImplementedError

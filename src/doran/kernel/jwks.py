@@ -247,7 +247,7 @@ class KeyRing:
         self._cache_seconds = cache_seconds
         self._refetch_seconds = refetch_seconds
         self._spacing_seconds = min(SPACING_SECONDS, refetch_seconds)
-        self._ticks = ticks
+        self.ticks = ticks
         self._keys: Mapping[str, NamedKey] = {}
         self._document = b""
         self._fetched_at = self._asked_at = float("-inf")
@@ -264,23 +264,21 @@ class KeyRing:
         Raises `KeysUnavailable` when that cannot be said before the issuer is asked again, and
         `AmbiguousKey` where nothing names the key and several fit.
         """
-        came_at = self._ticks()
+        came_at = self.ticks()
         self._renew(kid)
         found = self._find(kid, algorithm)
         if found is None and kid is not None:
-            self._ask_for(kid, since=came_at)
+            self.ask_for(kid, since=came_at)
             found = self._find(kid, algorithm)
         return found
 
-    def ask_for(self, name: str) -> None:
+    def ask_for(self, name: str, *, since: float) -> None:
         """Fetch the set for a token that it does not explain: once in `refetch_seconds` for each `name`.
 
-        Raises `KeysUnavailable` where the set may not be asked for yet, or the issuer does not answer.
+        A set that was fetched after `since`, when the token came, is new enough. Raises `KeysUnavailable`
+        where the set may not be asked for yet, or the issuer does not answer.
         """
-        self._ask_for(name, since=self._ticks())
-
-    def _ask_for(self, name: str, *, since: float) -> None:
-        if self._healthy and self._ticks() < self._asked_for.get(name, float("-inf")):
+        if self._healthy and self.ticks() < self._asked_for.get(name, float("-inf")):
             return
         if self._asked_at < since:
             self._ask(self._may_ask_for_unknown, wait=True)
@@ -289,6 +287,12 @@ class KeyRing:
         if self._asked_at < since:
             raise self._unavailable(self._asked_at + self._spacing_seconds)
         self._note_asked_for((name,))
+
+    def note_ambiguous(self) -> None:
+        """Keep for `check` and the log that a token was refused because several keys fit."""
+        if self.ticks() - self._ambiguous_at > self._refetch_seconds:
+            log.warning("token refused: it names no key and several fit")
+            self._ambiguous_at = self.ticks()
 
     def remembered(self, kid: str) -> NamedKey | None:
         """The key if it is known and need not be asked for again; never fetches."""
@@ -310,11 +314,11 @@ class KeyRing:
         return "; ".join(filter(None, (self._age(), self._ambiguity())))
 
     def _age(self) -> str:
-        since = round(self._ticks() - self._fetched_at)
+        since = round(self.ticks() - self._fetched_at)
         return "" if self._healthy else f"as they were {since} s ago"
 
     def _ambiguity(self) -> str:
-        if self._ticks() - self._ambiguous_at > REMARK_SECONDS:
+        if self.ticks() - self._ambiguous_at > REMARK_SECONDS:
             return ""
         return "tokens that name no key (kid) were refused, for several keys fit: let the issuer name its keys"
 
@@ -326,17 +330,11 @@ class KeyRing:
         unnamed = [key for key in keys.values() if kid is None or not key.is_named]
         fitting = [key for key in unnamed if algorithm is None or key.fits(algorithm)]
         if len(fitting) > 1:
-            self._note_ambiguous(len(fitting))
             raise AmbiguousKey
         return fitting[0] if fitting else None
 
-    def _note_ambiguous(self, count: int) -> None:
-        if self._ticks() - self._ambiguous_at > self._refetch_seconds:
-            log.warning("token refused: it names no key and several fit", extra={"keys": count})
-            self._ambiguous_at = self._ticks()
-
     def _note_asked_for(self, names: Iterable[str]) -> None:
-        now = self._ticks()
+        now = self.ticks()
         waiting = {name: until for name, until in self._asked_for.items() if until > now}
         self._asked_for = waiting | dict.fromkeys(names, now + self._refetch_seconds)
 
@@ -346,17 +344,17 @@ class KeyRing:
             self._ask(self._is_due, wait=kid not in keys if kid is not None else not keys)
 
     def _is_due(self) -> bool:
-        return self._ticks() >= self._ask_again_at
+        return self.ticks() >= self._ask_again_at
 
     def _fresh_enough(self) -> Mapping[str, NamedKey]:
-        stale = self._ticks() >= self._fetched_at + self._cache_seconds + STALE_SECONDS
+        stale = self.ticks() >= self._fetched_at + self._cache_seconds + STALE_SECONDS
         return {} if stale else self._keys
 
     def _may_ask_for_unknown(self) -> bool:
-        return self._healthy and self._ticks() >= self._asked_at + self._spacing_seconds
+        return self._healthy and self.ticks() >= self._asked_at + self._spacing_seconds
 
     def _unavailable(self, again_at: float) -> KeysUnavailable:
-        seconds = max(1, ceil(again_at - self._ticks()))
+        seconds = max(1, ceil(again_at - self.ticks()))
         return KeysUnavailable("the issuer's keys cannot be fetched now", retry_after=seconds)
 
     def _ask(self, is_needed: Callable[[], bool], *, wait: bool) -> None:
@@ -369,13 +367,13 @@ class KeyRing:
             self._asking.release()
 
     def _fetch(self) -> None:
-        self._asked_at = self._ticks()
+        self._asked_at = self.ticks()
         try:
             document = self._source()
             keys = self._keys if document == self._document else _some(parse(document))
         except Exception as wrong:  # the source is not ours: whatever it raises, old keys stay
             self._healthy = False
-            self._ask_again_at = self._ticks() + RETRY_SECONDS
+            self._ask_again_at = self.ticks() + RETRY_SECONDS
             ours = isinstance(wrong, KeysUnavailable | BadKeySet)
             self._failure = str(wrong) if ours else type(wrong).__name__
             log.warning("key set not refreshed: %s", self._failure)
@@ -384,7 +382,7 @@ class KeyRing:
             self._healthy = True
             self._note_asked_for(self._keys.keys() - keys.keys())  # withdrawn: no need to ask whether they are there
             self._keys, self._document = keys, document
-            self._fetched_at = self._ticks()
+            self._fetched_at = self.ticks()
             self._ask_again_at = self._fetched_at + self._cache_seconds
             self._save(document)
 
@@ -396,7 +394,7 @@ class KeyRing:
             kept = self._keep.load()
             if kept is not None:
                 self._keys = parse(kept[0])
-                self._fetched_at = self._ticks() - kept[1]
+                self._fetched_at = self.ticks() - kept[1]
         except Exception as wrong:
             log.warning("kept keys cannot be read", extra={"error_class": type(wrong).__name__})
 
