@@ -139,13 +139,37 @@ def test_probes_ask_what_the_server_answers(objects: list[Any]) -> None:
         assert pod["terminationGracePeriodSeconds"] >= notice + 2 * int(drain), name
 
 
-def test_each_path_goes_to_the_service_that_owns_it(objects: list[Any]) -> None:
+def led_to(objects: list[Any], path: str) -> str | None:
+    """The service that the ingress leads this path to, by the rules of Kubernetes; None where it leads nowhere."""
     (rule,) = of_kind(objects, "Ingress")["talk"]["spec"]["rules"]
-    led = {one["path"]: one["backend"]["service"]["name"] for one in rule["http"]["paths"]}
-    assert led == {
-        "/": "talk-core", "/ws": "talk-chat", "/api/chat": "talk-chat", "/api/ai": "talk-ai", "/admin": "talk-ai",
-    }  # fmt: skip
-    assert set(led.values()) <= of_kind(objects, "Service").keys()
+    fitting = [one for one in rule["http"]["paths"] if _fits(one, path)]
+    longest = max(fitting, key=lambda one: (len(one["path"]), one["pathType"] == "Exact"), default=None)
+    return longest and longest["backend"]["service"]["name"].removeprefix("talk-")
+
+
+def _fits(rule: dict[str, Any], path: str) -> bool:
+    prefix = rule["path"].rstrip("/")
+    inside = rule["pathType"] == "Prefix" and (path == prefix or path.startswith(f"{prefix}/"))
+    return inside or path == rule["path"]
+
+
+def test_each_path_goes_to_the_service_that_owns_it(objects: list[Any]) -> None:
+    calls = json.loads((DEPLOY.parent / "docs" / "reference" / "openapi.json").read_text())["paths"]
+    for path in calls:
+        owner = path.split("/")[2] if path.startswith("/api/") else "core"
+        assert led_to(objects, path) == owner, path
+    for path in ("/", "/index.html", "/assets/index-B7Qg4.css", "/asyncapi.json", "/.well-known/jwks.json"):
+        assert led_to(objects, path) == "core", path
+    assert (led_to(objects, "/ws"), led_to(objects, "/ws/chat/1/"), led_to(objects, "/admin/")) == (
+        "chat",
+        "chat",
+        "ai",
+    )
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health", "/metrics", "/metrics/", "/elsewhere"])
+def test_what_is_for_machines_inside_is_led_nowhere(objects: list[Any], path: str) -> None:
+    assert led_to(objects, path) is None
 
 
 def test_copies_come_and_go_one_at_a_time(objects: list[Any]) -> None:
