@@ -60,7 +60,8 @@ export class Thread {
   get updatedAt(): string {
     const newest = this.lastMessage?.created_at ?? "";
     const { updated_at } = this.#view;
-    return newest.localeCompare(updated_at) > 0 ? newest : updated_at;
+    if (newest > updated_at) return newest;
+    return updated_at;
   }
 
   get readUpTo(): number {

@@ -4,6 +4,7 @@ import { css, html, nothing, type TemplateResult } from "lit";
 import { keyed } from "lit/directives/keyed.js";
 import "../ai/history.ts";
 import { forgetTranslations } from "../ai/translation.ts";
+import { calm } from "../lib/calm.ts";
 import { hiding } from "../lib/hiding.ts";
 import { icons } from "../lib/icons.ts";
 import { calling } from "../lib/mute.ts";
@@ -60,7 +61,9 @@ export class DoranApp extends Piece {
 
   protected override attend(): void {
     this.follow("session", ({ userId, reason }) => this.#sessionChanged(userId, reason));
-    this.follow("conversations", () => this.#showTitle());
+    const count = calm(() => this.#showTitle());
+    this.until(() => count.end());
+    this.follow("conversations", count);
     this.until(hiding.onChange(() => this.requestUpdate()));
     this.listen("keydown", (event) => this.#key(event));
     this.listen("hashchange", () => this.#moved());

@@ -3,6 +3,7 @@
 import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import { ASSISTANT_ID, DoranError, hasEnded, type Job, type StateChange, type Thread } from "../../client/index.ts";
+import { calm } from "../lib/calm.ts";
 import { icons } from "../lib/icons.ts";
 import { hiding } from "../lib/hiding.ts";
 import { FOREVER, isMuted, isQuiet, isWaiting } from "../lib/mute.ts";
@@ -41,8 +42,10 @@ export class DoranList extends Piece {
   }
 
   protected override attend(): void {
-    this.follow("conversations", () => this.requestUpdate());
-    this.follow("person", () => this.requestUpdate());
+    const redraw = calm(() => this.requestUpdate());
+    this.until(() => redraw.end());
+    this.follow("conversations", redraw);
+    this.follow("person", redraw);
     this.follow("offer", () => this.requestUpdate());
     this.until(hiding.onChange(() => this.requestUpdate()));
     this.follow("job", ({ job }) => job.kind === "reply" && this.#hearAnswer(job));
