@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from doran.chat import sync
 from doran.kernel.config import Config
 from doran.server import restoring
 from doran.server.exits import Refused
@@ -209,6 +210,28 @@ async def test_a_mark_of_the_lost_timeline_is_answered_with_reset(minji: Person,
             answer = await junho.gets(f"/api/chat/conversations/{talk}/changes/?since={lost}")
             assert (answer["reset"], answer["results"]) == (True, [])
         await minji.sends(talk, "danach")
+
+
+async def test_a_walk_that_is_answered_reset_ends_by_the_messages(
+    minji: Person, junho: Person, talk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mark inside what was kept cannot be told from one of the lost timeline, also on the way from 0."""
+    monkeypatch.setattr(sync.changes, "__kwdefaults__", {**(sync.changes.__kwdefaults__ or {}), "limit": 2})
+    first = await junho.gets(f"/api/chat/conversations/{talk}/changes/?since=0")
+    assert [one["seq"] for one in first["results"]] == [1, 2]
+    path = f"/api/chat/conversations/{talk}/changes/?since="
+    assert (await junho.gets(f"{path}{first['next_since']}"))["reset"] is True
+    seen = await junho.sees(talk)
+    assert [one["content"] for one in seen["messages"]] == ["1", "2", "3"]
+    await minji.sends(talk, "vier")
+    met, since = [], seen["change_seq"]
+    while True:
+        page = await junho.gets(f"{path}{since}")
+        assert not page["reset"]
+        met, since = met + page["results"], page["next_since"]
+        if not page["has_more"]:
+            break
+    assert [one["seq"] for one in met] == list(range(4, 5 + RESERVE))
 
 
 async def test_no_number_of_a_change_is_issued_again(minji: Person, talk: str) -> None:
