@@ -489,6 +489,26 @@ async def test_closing_lets_the_last_request_finish_and_closes_the_connections(o
     assert kept[0].connection is None
 
 
+async def test_a_call_that_is_given_up_at_a_stop_is_told_to_come_back() -> None:
+    """Whether it was served already, or still waits for a thread, or for its body."""
+    views["gate"] = gate = Gate()
+    async with running(threads=1) as pool:
+        served = Client(pool, "gate")
+        waiting, reading = Client(pool, "echo"), Client(pool, "echo", method="POST", headers=(("content-length", "3"),))
+        asked = [asyncio.ensure_future(served.ask())]
+        await gate.entered(1)
+        asked += [asyncio.ensure_future(one.ask()) for one in (waiting, reading)]
+        await asyncio.sleep(0)
+        for one in asked:
+            one.cancel()
+        await asyncio.wait(asked)
+        gate.opened.set()
+    assert all(one.cancelled() for one in asked)
+    for client in (served, waiting, reading):
+        client.problem(503, "unavailable")
+        assert client.headers["retry-after"] == "1"
+
+
 # -- asked from inside ---------------------------------------------------------------------------
 
 

@@ -148,6 +148,9 @@ class DjangoPool:
                 reply = await self._reply(scope, receive)
             except Gone:
                 return
+            except asyncio.CancelledError:  # the server leaves, and what this call waits for does not answer
+                await _send(_refusal(Problem("unavailable", retry_after=1)), scope, send)
+                raise
             except Problem as problem:
                 reply = _refusal(problem)
                 await _send(reply, scope, send, unread=receive)
