@@ -16,7 +16,8 @@ from typing import Final
 from doran.ai.providers import End, EndReason, Piece, Retracted, Text, Usage
 
 _NAMES: Final = (
-    "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|chain_of_thought"
+    "think|thinking|thinking_process|thought|thoughts|thought_process|reasoning|reasoning_content|reflection|scratchpad"
+    "|analysis|inner_monologue|chain_of_thought"
 )
 _CLOSES_TAG: Final = rf"</(?:[\w-]{{1,20}}:)?(?:{_NAMES})\s{{0,5}}>"
 _SORTS: Final = (
@@ -25,6 +26,7 @@ _SORTS: Final = (
     ("◁think▷", "◁/think▷"),
     (r"<\|(?:START_THINKING|begin_of_thought|thinking)\|>", r"<\|(?:END_THINKING|end_of_thought|/thinking)\|>"),
     (r"<\|channel>\s{0,5}thought", r"<channel\|>"),
+    ("<unused94>", "<unused95>"),  # MedGemma
     (
         r"<\|channel\|>\s{0,5}(?:analysis|commentary)[^<]{0,200}<\|message\|>",
         r"<\|(?:end|call|return)\|>|(?=<\|start\|>)|(?=<\|channel\|>\s{0,5}final)",
@@ -48,7 +50,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 _CLOSES: Final = tuple(_compiled(closes) for _, closes in (*_SORTS, *_FIRST))
-_ANY_CLOSE: Final = _compiled("|".join(closes for _, closes in _SORTS[:5]))
+_ANY_CLOSE: Final = _compiled("|".join(closes for _, closes in _SORTS[:6]))
 _MARK: Final = _compiled(
     "|".join(f"(?P<o{at}>{opens})" for at, (opens, _) in enumerate(_SORTS))
     + f"|(?P<bare>{_ANY_CLOSE.pattern})|(?P<frame>{_FRAMES})"
