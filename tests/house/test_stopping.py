@@ -167,8 +167,10 @@ def test_a_file_copied_alone_from_a_running_server_is_noticed(said: Running, tmp
     alone, whole = copied(tmp_path, tmp_path / "alone"), copied(tmp_path, tmp_path / "whole", companions=True)
     before = {file.name: file.read_bytes() for file in (alone / "data").iterdir()}
     commands = ["up", "--port", "0"], ["serve", "core", "--port", "0"], ["work", "core"], ["migrate"], ["check"]
-    for command in commands:
-        refused = doran(*command, "--data", str(alone / "data"), cwd=tmp_path)
+    elsewhere = {"DORAN_CORE_DATABASE": "postgresql://doran:doran@127.0.0.1:1/core"}
+    for command in (*commands, ["backup", str(tmp_path / "torn")], ["move", "core"]):
+        settings = elsewhere if command[0] == "move" else {}
+        refused = doran(*command, "--data", str(alone / "data"), cwd=tmp_path, **settings)
         assert "copied while Doran used it, without core.sqlite3-wal" in refused.stdout + refused.stderr, command
         assert refused.returncode in (EXITS["bad_database"][0], EXITS["failed"][0])
         assert {file.name: file.read_bytes() for file in (alone / "data").iterdir() if file.name != "lock"} == before

@@ -22,6 +22,7 @@ from doran import __version__
 from doran.kernel import clock
 from doran.kernel.config import Config
 from doran.server import databases, folder, restoring, serving
+from doran.server.databases import in_use
 from doran.server.exits import Refused, plainly
 from doran.server.telling import Progress, say, step
 
@@ -47,6 +48,7 @@ class Contents(msgspec.Struct, frozen=True):
 def make(config: Config, target: Path) -> None:
     """Copy every database, the secret and the journal of restores to a new folder, or leave nothing."""
     sources = _databases(config)
+    in_use.refuse_torn(config)
     if target.exists():
         raise Refused("unwritable", f"{target} is there already: name a folder that is not.")
     with plainly(target):

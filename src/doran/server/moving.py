@@ -21,7 +21,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from doran.kernel.config import SETTINGS, Config
 from doran.server import databases, folder, serving
-from doran.server.databases import numbers, sqlite
+from doran.server.databases import in_use, numbers, sqlite
 from doran.server.exits import Refused
 from doran.server.telling import Progress, say
 
@@ -52,7 +52,9 @@ class Step(models.Model):
 
 def move(config: Config, services: Sequence[str], *, rows_at_once: int = ROWS_AT_ONCE) -> None:
     """Move these services from the files in the data folder to where the settings say their databases are."""
-    folder.hold(config.replace(**{f"{service}_database": "" for service in services}))
+    files = config.replace(services=tuple(services), **{f"{service}_database": "" for service in services})
+    folder.hold(files)
+    in_use.refuse_torn(files)
     moves = [Move(service, config, rows_at_once) for service in services]
     for one in moves:
         one.check()
