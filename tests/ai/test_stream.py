@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -179,7 +180,8 @@ async def test_the_line_is_kept_alive_and_ends_with_the_token(minji: Person, mon
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(stream, "BEAT_SECONDS", 0.05)
     job = await running(minji)
-    short = Listener(minji, str(job.id), token=MINT.token(minji.id, seconds=3 - LEEWAY_SECONDS))
+    token = MINT.token(minji.id, seconds=3 - LEEWAY_SECONDS, iat=int(time.time()) - LEEWAY_SECONDS)
+    short = Listener(minji, str(job.id), token=token)
     await eventually(lambda: b": \n\n" in short.body)
     await asyncio.wait_for(short.task, 20)
     assert short.status == 200
