@@ -6,9 +6,11 @@ import asyncio
 from importlib import import_module
 from typing import Any
 
+import pytest
 from django.apps import apps
 from django.db import connections
 
+from doran.chat import recount
 from doran.chat.models import Member
 from tests.cast import Person
 from tests.chat.conftest import Play
@@ -119,6 +121,72 @@ async def test_what_was_deleted_before_the_upgrade_is_not_unread(minji: Person, 
     assert await everywhere(junho, talk) == {1}
     assert (await minji.sees(talk))["unread_count"] == 0
     assert (await junho.marks(four))["unread_count"] == 0
+
+
+async def test_what_is_stored_is_recomputed(minji: Person, junho: Person, talk: str) -> None:
+    one, two, three, four, five = await sent(minji, talk, 5)
+    await junho.marks(one)
+    for message in (one, two, three):
+        await minji.deletes(message)
+    for message in (three, four):
+        await junho.deletes(message, scope="me")
+    assert await everywhere(junho, talk) == {1}
+    looked = (await asyncio.to_thread(_recounted)).looked
+    assert looked >= 2
+    assert await asyncio.to_thread(_recounted, seconds=5.0) == (looked, 0, True)
+    await junho.changes(talk, hidden_before_seq=three["seq"] + 1)
+    assert await asyncio.to_thread(_recounted) == (looked, 0, True)
+    await junho.marks(five)
+    assert await asyncio.to_thread(_recounted) == (looked, 0, True)
+
+
+@pytest.mark.parametrize("stored", [(0, 0), (1, 1), (7, 1), (2, 0)])
+async def test_what_differs_is_counted_and_set_right(
+    minji: Person, junho: Person, talk: str, stored: tuple[int, int]
+) -> None:
+    one, two, three, _ = await sent(minji, talk, 4)
+    await junho.marks(one)
+    await minji.deletes(two)
+    await junho.deletes(three, scope="me")
+    await asyncio.to_thread(_stored, *stored)
+    assert await everywhere(junho, talk) != {1}
+    before = await everywhere(junho, talk)
+    looked, differ, _ = await asyncio.to_thread(_recounted)
+    assert differ >= 1
+    assert await everywhere(junho, talk) == before
+    assert await asyncio.to_thread(_recounted, repair=True) == (looked, 0, True)
+    assert await everywhere(junho, talk) == {1}
+    assert (await minji.sees(talk))["unread_count"] == 0
+    assert await asyncio.to_thread(_recounted) == (looked, 0, True)
+
+
+async def test_pieces_leave_nobody_out_and_end_in_time(
+    minji: Person, junho: Person, talk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recount, "PIECE", 1)
+    _, two = await sent(minji, talk, 2)
+    await minji.deletes(two)
+    await asyncio.to_thread(_stored, 0, 0)
+    looked, differ, everybody = await asyncio.to_thread(_recounted)
+    assert (looked >= 2, differ, everybody) == (True, 1, True)
+    in_time = await asyncio.to_thread(_recounted, seconds=0.0)
+    assert (in_time.looked, in_time.all) == (1, False)
+
+
+def _recounted(*, seconds: float | None = None, repair: bool = False) -> recount.Recounted:
+    try:
+        return recount.recount(seconds=seconds, repair=repair)
+    finally:
+        connections["chat"].close()
+
+
+def _stored(deleted: int, after: int) -> None:
+    try:
+        Member.objects.using("chat").filter(last_read_seq__lt=2).update(
+            unread_deleted=deleted, unread_deleted_after=after
+        )
+    finally:
+        connections["chat"].close()
 
 
 def _as_before() -> None:

@@ -198,6 +198,27 @@ def test_a_look_at_the_deployment_changes_nothing(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+def test_unread_counts_are_recomputed_and_set_right(tmp_path: Path) -> None:
+    assert "unread counts" not in doran("check", cwd=tmp_path, DORAN_PORT="0").stdout
+    doran("migrate", cwd=tmp_path)
+    assert "ok   unread counts  none differs, of 0 members" in doran("check", cwd=tmp_path, DORAN_PORT="0").stdout
+    with closing(sqlite3.connect(next(tmp_path.rglob("chat.sqlite3")))) as database, database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        columns = [name for _, name, *_ in database.execute("PRAGMA table_info(chat_member)") if name != "id"]
+        given = {"conversation_id": "0" * 32, "user_id": "minji", "draft": "", "unread_deleted": 3}
+        values = [given.get(name, None if name in ("muted_until", "pinned_at") else 0) for name in columns]
+        database.execute(
+            f"INSERT INTO chat_member ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            values,
+        )
+    for words in (["check"], ["check", "--production"]):
+        looked = doran(*words, cwd=tmp_path, DORAN_PORT="0")
+        assert looked.returncode == 1
+        assert "NO   unread counts  1 differ, of 1 members: doran check --repair" in looked.stdout
+    assert "ok   unread counts" in doran("check", "--repair", cwd=tmp_path, DORAN_PORT="0").stdout
+    assert "ok   unread counts" in doran("check", cwd=tmp_path, DORAN_PORT="0").stdout
+
+
 @pytest.mark.parametrize(
     "command", ["", "up", "serve", "migrate", "config", "check", "users", "keys", "dead-letters", "verify"]
 )

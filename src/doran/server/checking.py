@@ -1,4 +1,4 @@
-"""Can this deployment run? Each question gets yes or no and a sentence; nothing is changed."""
+"""Can this deployment run? Each question gets yes or no and a sentence; nothing is changed but to repair."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from doran.kernel import clock
 from doran.kernel.config import BadSetting, Config
@@ -21,10 +22,13 @@ from doran.server.page import page_root
 from doran.server.production import Finding
 from doran.server.telling import say
 
+UP_TO_DATE: Final = "opens and is up to date"
+UNREAD_SECONDS: Final = 5.0
 
-def check(config: Config, *, production: bool, as_json: bool = False) -> int:
+
+def check(config: Config, *, production: bool, as_json: bool = False, repair: bool = False) -> int:
     """Print every finding; 0 when nothing has to be repaired, otherwise 1."""
-    found = list(_findings(config, production=production or config.production))
+    found = list(_findings(config, production=production or config.production, repair=repair))
     if as_json:
         say(json.dumps([asdict(finding) for finding in found], ensure_ascii=False))
     else:
@@ -33,7 +37,7 @@ def check(config: Config, *, production: bool, as_json: bool = False) -> int:
     return int(any(finding.grade == "NO" for finding in found))
 
 
-def _findings(config: Config, *, production: bool) -> Iterator[Finding]:
+def _findings(config: Config, *, production: bool, repair: bool) -> Iterator[Finding]:
     names = ", ".join(config.services)
     yield Finding("settings", "ok", f"{len(config.given)} given, the rest by default; for {names}")
     if production:
@@ -44,7 +48,7 @@ def _findings(config: Config, *, production: bool) -> Iterator[Finding]:
     if folder.is_needed(config):
         yield _asked("data folder", lambda: _folder(Path(config.data)))
     yield _well("SQLite", sqlite3.sqlite_version_info >= (3, 35), f"{sqlite3.sqlite_version} (3.35 or newer)")
-    yield from _databases(config)
+    yield from _databases(config, repair=repair)
     if production:
         yield from in_production.of_databases(config)
         yield from dependencies.findings(config)
@@ -88,11 +92,31 @@ def _folder(place: Path) -> str:
     return f"{place} is writable and private"
 
 
-def _databases(config: Config) -> Iterator[Finding]:
+def _databases(config: Config, *, repair: bool) -> Iterator[Finding]:
     """A database that is there is opened; one that is not is left to the first start."""
     serving.wake(config)
     for service in config.services:
-        yield _asked(f"{service} database", lambda service=service: _database(service, config))  # type: ignore[misc]
+        found = _asked(f"{service} database", lambda service=service: _database(service, config))  # type: ignore[misc]
+        yield found
+        if service == "chat" and (found.grade, found.sentence) == ("ok", UP_TO_DATE):
+            yield _unread(repair=repair)
+
+
+def _unread(*, repair: bool) -> Finding:
+    """Recompute what is stored of unread counts: a bounded sample, or, to repair it, all."""
+    from django.db import DatabaseError
+
+    from doran.chat.recount import recount
+
+    try:
+        found = recount(seconds=None if repair else UNREAD_SECONDS, repair=repair)
+    except DatabaseError as wrong:
+        return Finding("unread counts", "NO", f"cannot be recomputed ({type(wrong).__name__}): look at chat's database")
+    whose = "members" if found.all else "newest members, all that could be recomputed in time"
+    if found.differ:
+        what = "run it again" if repair else "doran check --repair sets them right, also while a server runs"
+        return Finding("unread counts", "NO", f"{found.differ} differ, of {found.looked} {whose}: {what}")
+    return Finding("unread counts", "ok", f"none differs, of {found.looked} {whose}")
 
 
 def _providers(config: Config) -> str:
@@ -141,4 +165,4 @@ def _database(service: str, config: Config) -> str:
     if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
         return "will be made at the first start"
     waiting = serving.waiting_migrations(service, Path(config.data))
-    return f"opens; {waiting} migrations will be applied at the next start" if waiting else "opens and is up to date"
+    return f"opens; {waiting} migrations will be applied at the next start" if waiting else UP_TO_DATE

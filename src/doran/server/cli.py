@@ -362,14 +362,15 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     _data(parser)
     parser.add_argument("--production", action="store_true", help="also what is unsafe for strangers' messages")
     parser.add_argument("--json", action="store_true", help="as one list of name, grade and sentence")
+    parser.add_argument("--repair", action="store_true", help="recompute all unread counts, and set right what differs")
 
 
 def check(arguments: Arguments) -> int:
-    """Settings, folder, databases and page, each with yes or no; changes nothing."""
+    """Settings, folder, databases and page, each with yes or no; changes nothing without --repair."""
     from doran.server import checking
 
     config = _asked_for(arguments, services=tuple(arguments.services)) if arguments.services else _own(arguments)
-    return checking.check(config, production=arguments.production, as_json=arguments.json)
+    return checking.check(config, production=arguments.production, as_json=arguments.json, repair=arguments.repair)
 
 
 def _health_arguments(parser: argparse.ArgumentParser) -> None:
@@ -605,7 +606,7 @@ COMMANDS: Final = (
     ),
     Command("migrate", "bring the databases up to date, and stop", migrate, _migrate_arguments),
     Command("config", "print every setting with what is in force", show_config, _config_arguments),
-    Command("check", "see whether this deployment can run; changes nothing", check, _check_arguments),
+    Command("check", "see whether this deployment can run; changes nothing without --repair", check, _check_arguments),
     Command("health", "ask a running server how it is", health, _health_arguments),
     Command(
         "service-secret", "make a secret with which a service proves itself to core", service_secret, _secret_arguments
