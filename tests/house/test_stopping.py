@@ -191,6 +191,21 @@ def test_who_was_killed_is_taken_for_no_copy(said: Running, tmp_path: Path) -> N
     assert contents(tmp_path) == ["봄비가 온다"]
 
 
+def test_who_was_killed_and_then_read_by_another_program_is_taken_for_no_copy(said: Running, tmp_path: Path) -> None:
+    """The last program that closes a file folds the log in and removes it, whatever program that is."""
+    said.is_told(signal.SIGKILL)
+    alone = copied(tmp_path, tmp_path / "alone")
+    assert doran("check", "--data", str(tmp_path / "data"), cwd=tmp_path).returncode == EXITS["done"][0]
+    for service in ("core", "chat", "ai"):
+        with closing(sqlite3.connect(tmp_path / "data" / f"{service}.sqlite3")) as program:
+            assert program.execute("SELECT count(*) FROM django_migrations").fetchone() != (0,)
+        assert not (tmp_path / "data" / f"{service}.sqlite3-wal").exists()
+    assert contents(tmp_path) == ["봄비가 온다"]
+    with running(folder=tmp_path) as again:
+        assert again.asks("/health/ready")[0] == 200
+    assert doran("check", "--data", str(alone / "data"), cwd=tmp_path).returncode == EXITS["failed"][0]
+
+
 def test_a_backup_of_a_running_server_is_whole(said: Running, tmp_path: Path) -> None:
     made = doran("backup", str(tmp_path / "monday"), "--data", str(tmp_path / "data"), cwd=tmp_path)
     assert made.returncode == EXITS["done"][0], made.stderr

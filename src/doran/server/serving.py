@@ -22,7 +22,6 @@ from doran.kernel.config import Config
 from doran.server import beforehand, databases, folder
 from doran.server.databases import in_use
 from doran.server.exits import EXITS, Refused, database_refusal
-from doran.server.peers import raise_file_limit
 from doran.server.telling import say, step
 
 Play = Callable[[Config], str]
@@ -104,6 +103,8 @@ def _bind_refusal(wrong: OSError, host: str, port: int) -> Refused:
 
 def furnish(config: Config) -> Config:
     """The data folder made and held, the settings put in force, Django awake."""
+    from doran.server.peers import raise_file_limit
+
     raise_file_limit()
     config = folder.prepare(config)
     folder.hold(config)
@@ -157,9 +158,11 @@ def _plant_prompts(place: Path) -> None:
     from django.db import DatabaseError
 
     from doran.ai.prompts import planting
+    from doran.server.databases.alone import alone
 
     try:
-        planting.plant()
+        with alone("ai"):  # copies that start together would wait for each other's rows, each holding one
+            planting.plant()
     except DatabaseError as wrong:
         raise database_refusal(wrong, "ai", place) from wrong
 

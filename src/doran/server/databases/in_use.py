@@ -2,7 +2,9 @@
 
 While a server uses a file, the file itself says so (`user_version`), and its log stands beside it: a
 connection is kept open all the time, so that SQLite never removes the log. A clean stop folds the log
-into the file and takes the mark away. A marked file without a log beside it was copied alone.
+into the file and takes the mark away. A marked file without a log beside it was copied alone, unless it is still
+the very file that was served (a note beside it names its inode): then another program that read it after a crash,
+or `doran check`, has folded the log in.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _marked: dict[Path, sqlite3.Connection] = {}
 def refuse_torn(config: Config) -> None:
     """Raise `Refused` for a file whose last writes stayed behind. Opens and changes nothing."""
     for file in _files(config).values():
-        if _is_marked(file) and not _log_of(file).exists():
+        if _is_marked(file) and not _log_of(file).exists() and not _is_the_served(file):
             raise Refused(
                 "bad_database",
                 f"{file} was copied while Doran used it, without {_log_of(file).name}: what was written last is not in "
@@ -43,7 +45,8 @@ def mark(config: Config) -> None:
         try:
             _marked[file] = sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)
             _note(_marked[file], _IN_USE)
-        except sqlite3.Error as wrong:
+            _served(file).write_text(_identity(file), "ascii")
+        except (sqlite3.Error, OSError) as wrong:
             raise database_refusal(wrong, service, Path(config.data)) from wrong
 
 
@@ -56,6 +59,7 @@ def put_away() -> None:
         try:
             with closing(connection):
                 _note(connection, 0)
+            _served(file).unlink(missing_ok=True)
         except sqlite3.Error as wrong:  # the log stays beside it, and nothing is lost
             log.warning("database log not folded in", extra={"file": file.name, "error": str(wrong)})
     _marked.clear()
@@ -84,6 +88,22 @@ def _note(connection: sqlite3.Connection, state: int) -> None:
 def _files(config: Config) -> dict[str, Path]:
     opened = {service: databases.database(service, config) for service in config.services}
     return {service: Path(one["NAME"]) for service, one in opened.items() if "sqlite" in one["ENGINE"]}
+
+
+def _served(file: Path) -> Path:
+    return file.with_name(f"{file.name}-served")
+
+
+def _identity(file: Path) -> str:
+    found = file.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _is_the_served(file: Path) -> bool:
+    try:
+        return _served(file).read_text("ascii") == _identity(file)
+    except (OSError, ValueError):
+        return False
 
 
 def _log_of(file: Path) -> Path:
