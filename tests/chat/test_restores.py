@@ -212,26 +212,52 @@ async def test_a_mark_of_the_lost_timeline_is_answered_with_reset(minji: Person,
         await minji.sends(talk, "danach")
 
 
-async def test_a_walk_that_is_answered_reset_ends_by_the_messages(
-    minji: Person, junho: Person, talk: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mark inside what was kept cannot be told from one of the lost timeline, also on the way from 0."""
+@pytest.fixture
+def two_rows_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync.changes, "__kwdefaults__", {**(sync.changes.__kwdefaults__ or {}), "limit": 2})
-    first = await junho.gets(f"/api/chat/conversations/{talk}/changes/?since=0")
-    assert [one["seq"] for one in first["results"]] == [1, 2]
-    path = f"/api/chat/conversations/{talk}/changes/?since="
-    assert (await junho.gets(f"{path}{first['next_since']}"))["reset"] is True
-    seen = await junho.sees(talk)
-    assert [one["content"] for one in seen["messages"]] == ["1", "2", "3"]
+
+
+@pytest.mark.usefixtures("two_rows_a_page")
+@pytest.mark.parametrize("way", ["rest", "socket", "room"])
+async def test_a_walk_that_names_the_epoch_gets_past_what_was_kept(
+    minji: Person, junho: Person, talk: str, way: str
+) -> None:
+    """Kept rows have marks below those of the lost timeline; the epoch says of which timeline a mark is."""
     await minji.sends(talk, "vier")
-    met, since = [], seen["change_seq"]
-    while True:
-        page = await junho.gets(f"{path}{since}")
+    epoch = (await junho.syncs())["epoch"]
+    screen = await junho.opens(talk if way == "room" else None)
+    since, met, more = 0, [], True
+    while more:
+        if way == "rest":
+            page = await junho.gets(f"/api/chat/conversations/{talk}/changes/?since={since}&epoch={epoch}")
+        else:
+            where = {} if way == "room" else {"conversation_id": talk}
+            screen.says(type="changes", since=since, epoch=epoch, **where)
+            page = await screen.hears("changes")
         assert not page["reset"]
-        met, since = met + page["results"], page["next_since"]
-        if not page["has_more"]:
-            break
-    assert [one["seq"] for one in met] == list(range(4, 5 + RESERVE))
+        since, more, met = page["next_since"], page["has_more"], met + page["results"]
+    assert [one["seq"] for one in met] == list(range(1, 5 + RESERVE))
+    assert since == met[-1]["change_seq"] == (await junho.sees(talk))["change_seq"]
+
+
+@pytest.mark.usefixtures("two_rows_a_page")
+async def test_a_mark_without_the_epoch_in_force_counts_no_more(restored: Town, junho: Person, talk: str) -> None:
+    """Without it, or with another one, a mark of a kept row cannot be told from one of the lost timeline."""
+    path = f"/api/chat/conversations/{talk}/changes/?since="
+    first = await junho.gets(f"{path}0")
+    assert [one["seq"] for one in first["results"]] == [1, 2]
+    for said in ("", "&epoch=", "&epoch=another"):
+        answer = await junho.gets(f"{path}{first['next_since']}{said}")
+        assert (answer["reset"], answer["results"]) == (True, [])
+
+
+async def test_the_epoch_makes_no_mark_valid_that_was_never_issued(junho: Person, talk: str) -> None:
+    epoch = (await junho.syncs())["epoch"]
+    ahead = (await junho.sees(talk))["change_seq"] + 1
+    for never in (-1, ahead):
+        assert (await junho.gets(f"/api/chat/conversations/{talk}/changes/?since={never}&epoch={epoch}"))[
+            "reset"
+        ] is True
 
 
 async def test_no_number_of_a_change_is_issued_again(minji: Person, talk: str) -> None:

@@ -539,7 +539,12 @@ export class DoranClient extends Emitter<ClientEvents> {
   async #askOnePage(id: string): Promise<boolean> {
     const thread = this.#conversations.get(id);
     if (!thread) return false;
-    const answer = await this.#socket.ask<ChangesAnswer>({ type: "changes", conversation_id: id, since: thread.timeline.mark });
+    const answer = await this.#socket.ask<ChangesAnswer>({
+      type: "changes",
+      conversation_id: id,
+      since: thread.timeline.mark,
+      ...(this.#epoch ? { epoch: this.#epoch } : {}),
+    });
     if (answer.reset) {
       await this.#adopt(id, true);
       return false;

@@ -295,7 +295,7 @@ export type ClientFrame =
   | { type: "typing"; conversation_id: string; is_typing: boolean }
   | { type: "edit_message"; message_id: string; content: string }
   | { type: "delete_message"; message_id: string; for: DeleteScope }
-  | { type: "changes"; conversation_id: string; since: number }
+  | { type: "changes"; conversation_id: string; since: number; epoch?: string }
   | { type: "sync"; epoch?: string; known: Record<string, number>; state_since?: number; after?: string; until?: string }
   | { type: "presence"; user_ids: string[] }
   | { type: "ping" };

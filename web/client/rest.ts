@@ -121,8 +121,9 @@ export class Rest {
     return this.#call(`chat/conversations/${encodeURIComponent(id)}/messages/?${query}`);
   }
 
-  changes(id: string, since: number): Promise<ChangesPage> {
-    return this.#call(`chat/conversations/${encodeURIComponent(id)}/changes/?since=${since}`);
+  changes(id: string, since: number, epoch?: string): Promise<ChangesPage> {
+    const query = new URLSearchParams({ since: String(since), ...(epoch && { epoch }) });
+    return this.#call(`chat/conversations/${encodeURIComponent(id)}/changes/?${query}`);
   }
 
   send(id: string, body: SendBody): Promise<Message> {

@@ -69,7 +69,10 @@ class MessagesQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangesQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """With the store's `epoch` under which the mark `since` was issued, it counts also for rows from before a restore."""
+
     since: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] = 0
+    epoch: str | None = None
 
 
 class Known(msgspec.Struct, forbid_unknown_fields=True):
@@ -294,7 +297,7 @@ class Changes(_Reading):
     def get(self, parsed_query: Query[ChangesQuery]) -> ChangesPage:
         """What changed in a conversation after a mark, each row in its final state."""
         seen = sight.sight(self.kwargs["conversation_id"], self._reader())
-        return sync.changes(seen, since=parsed_query.since)
+        return sync.changes(seen, since=parsed_query.since, epoch=parsed_query.epoch)
 
 
 class Sync(Api):

@@ -86,7 +86,9 @@ class Frames:
     async def changes(self, connection: Connection, frame: frames.AskChanges) -> None:
         conversation_id = _conversation(connection, frame.conversation_id)
         user_id = connection.user_id
-        page = await self._readers(lambda: sync.changes(sight.sight(conversation_id, user_id), since=frame.since))
+        page = await self._readers(
+            lambda: sync.changes(sight.sight(conversation_id, user_id), since=frame.since, epoch=frame.epoch)
+        )
         connection.offer(
             frames.Changes(frame.ref, conversation_id, page.results, page.next_since, page.has_more, page.reset)
         )

@@ -31,12 +31,16 @@ BESIDE_BYTES = 256
 """Names and numbers of a page of changes, around its rows."""
 
 
-def changes(seen: Sight, *, since: int, limit: int = PAGE, room: int = frames.LIST_BYTES) -> frames.ChangesPage:
+def changes(
+    seen: Sight, *, since: int, epoch: str | None = None, limit: int = PAGE, room: int = frames.LIST_BYTES
+) -> frames.ChangesPage:
     """Return what changed after `since`, as many rows as `limit` and `room` bytes allow, or `reset`.
 
-    Complete up to its `next_since`: never a part that looks like the whole.
+    Complete up to its `next_since`: never a part that looks like the whole. A mark below `reset_before`
+    counts only with the `epoch` in force: rows kept by a restore have such marks, and so had lost ones.
     """
-    if since != 0 and not max(1, seen.reset_before) <= since <= seen.change_seq:
+    least = 1 if epoch == shop().epoch else max(1, seen.reset_before)
+    if since != 0 and not least <= since <= seen.change_seq:
         return frames.ChangesPage(reset=True)
     rows = history.changed(seen, since=since, limit=limit + 1)
     more, rows = len(rows) > limit, rows[:limit]

@@ -86,8 +86,11 @@ class DeleteMessage(ClientFrame, frozen=True, tag="delete_message", kw_only=True
 
 
 class AskChanges(ClientFrame, frozen=True, tag="changes", kw_only=True):
+    """`epoch` is the one under which the mark `since` was issued: with it, marks of rows that a restore kept count."""
+
     since: int
     conversation_id: str | None = None
+    epoch: str | None = None
 
 
 class AskSync(ClientFrame, frozen=True, tag="sync", kw_only=True):

@@ -20,10 +20,11 @@ class Account:
 
 @dataclass
 class Memory:
-    """What a device knows of a conversation: rows by seq, and the mark up to which it is sure."""
+    """What a device knows of a conversation: rows by seq, and the mark up to which it is sure, with its epoch."""
 
     rows: dict[int, Row] = field(default_factory=dict)
     cursor: int | None = None
+    epoch: str = ""
 
     def take(self, rows: tuple[Row, ...]) -> None:
         for row in rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from doran.verify.client import Json, Lost, Unreachable
 from doran.verify.connection import Connected
 from doran.verify.history import Garbled
@@ -85,13 +87,14 @@ class Reader(Connected):
         return True
 
     async def _changes(self, conversation: str, since: int) -> tuple[Json | None, Link | None]:
-        link = self._way_to(conversation)
+        link, epoch = self._way_to(conversation), self._remembered(conversation).epoch
+        named = {"epoch": epoch} if epoch else {}
         try:
             if link is not None:
                 where: Json = {} if link.room else {"conversation_id": conversation}
-                answer = await self._say(link, {"type": "changes", "since": since, **where})
+                answer = await self._say(link, {"type": "changes", "since": since, **named, **where})
                 return (None if answer.get("type") == "error" else answer), link
-            path = f"/api/chat/conversations/{conversation}/changes/?since={since}"
+            path = f"/api/chat/conversations/{conversation}/changes/?{urlencode({'since': since, **named})}"
             reply = await self._ask("GET", path)
             return (reply.body if reply.status == 200 else None), None
         except (Unreachable, Lost):
@@ -126,6 +129,8 @@ class Reader(Connected):
             reset=reset,
             last_seq=last_seq,
         )
+        if memory.cursor is None:
+            memory.epoch = self.epoch
         memory.cursor = max(memory.cursor or 0, page.get("next_since", 0))
 
     async def _read_older(self, conversation: str) -> None:

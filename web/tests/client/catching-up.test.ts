@@ -107,7 +107,7 @@ describe("sync", () => {
     socket.hear({ type: "conversation_updated", conversation_id: TALK, conversation: talk(6, { lost: [{ first_seq: 3, last_seq: 5 }] }) });
     expect(thread.unread).toBe(2);
     await pass(1_000);
-    expect(socket.last("changes")).toMatchObject({ since: 2 });
+    expect(socket.last("changes")).toMatchObject({ since: 2, epoch: "epoch-1" });
     const lost = [3, 4, 5].map((seq) => message(seq, { sender_id: "", is_deleted: true, content: "" }));
     socket.hear({ type: "changes", ref: socket.last("changes")["ref"], conversation_id: TALK, results: [...lost, message(6)], next_since: 6, has_more: false });
     await pass();
@@ -181,6 +181,27 @@ describe("sync", () => {
     const thread = client.conversation(TALK)!;
     expect(thread.timeline.messages.map(({ content }) => content)).toEqual(["되살린 말"]);
     expect(thread.waiting.map(({ content }) => content)).toEqual(["아직"]);
+  });
+
+  test("a walk of changes names the epoch of its marks, on every page", async () => {
+    const client = minji(server);
+    (await online(server, client, [line([message(1)])])).drop(1012);
+    await pass(5_000);
+    server.epoch = "epoch-2";
+    server.socket.accept();
+    server.socket.hear(ready(server));
+    await pass();
+    await answerSync(server, [line([message(1)])]);
+    const { socket } = server;
+    socket.hear(live(message(4)));
+    await pass(1_000);
+    expect(socket.last("changes")).toMatchObject({ since: 1, epoch: "epoch-2" });
+    socket.hear({ type: "changes", ref: socket.last("changes")["ref"], conversation_id: TALK, results: [message(2)], next_since: 2, has_more: true });
+    await pass();
+    expect(socket.last("changes")).toMatchObject({ since: 2, epoch: "epoch-2" });
+    socket.hear({ type: "changes", ref: socket.last("changes")["ref"], conversation_id: TALK, results: [message(3), message(4)], next_since: 4, has_more: false });
+    await pass();
+    expect(seqs(client.conversation(TALK)!.timeline.messages)).toEqual([1, 2, 3, 4]);
   });
 
   test("reset in the answer does the same", async () => {
