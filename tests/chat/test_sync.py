@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doran.chat import sync
+from doran.chat.writer import DATABASE
 from tests import stores
 from tests.cast import Mint, Person
 from tests.chat.conftest import Deployment, Play
@@ -190,6 +193,57 @@ async def test_more_conversations_than_fit_come_in_rounds_that_end(
     await away.catches_up()
     assert 3 <= away.rounds <= 6
     assert away.view() == await fresh(minji)
+
+
+def queries_of_a_sync(user_id: str, **known: Any) -> tuple[int, int]:
+    """How many conversations an answer has, and how many reads of tables it took."""
+    asked: list[str] = []
+
+    def note(execute: Callable[..., object], statement: str, *rest: object) -> object:
+        asked.extend(["read"] * (" FROM " in statement))
+        return execute(statement, *rest)
+
+    with connections[DATABASE].execute_wrapper(note):
+        answer = sync.sync(user_id, **known)
+    return len(answer.conversations), len(asked)
+
+
+async def test_one_conversation_more_is_few_reads_more(play: Play, minji: Person) -> None:
+    """A new device reads a conversation's newest rows; one that was away, what was sent and what was changed."""
+    found: list[tuple[int, int, int, int]] = []
+    epoch, known = (await minji.syncs())["epoch"], {}
+    for count in (2, 7):
+        while len(known) < count:
+            friend = await play.person(f"{len(known)}")
+            talk = await friend.starts(minji)
+            known[talk] = (await friend.sends(talk, "안녕"))["change_seq"]
+            await friend.sends(talk, "또")
+        new = await asyncio.to_thread(queries_of_a_sync, minji.id, epoch=None, known={})
+        away = await asyncio.to_thread(queries_of_a_sync, minji.id, epoch=epoch, known=known)
+        found.append((*new, *away))
+    (two, few_new, also_two, few_away), (seven, new, also_seven, away) = found
+    assert (two, also_two, seven, also_seven) == (2, 2, 7, 7)
+    assert (new - few_new, away - few_away) == (5 * 1, 5 * 2)
+
+
+async def test_a_last_message_deleted_for_oneself_is_a_tombstone_beside_one_that_is_not(
+    play: Play, minji: Person, talk: str
+) -> None:
+    """What is read for many conversations at once is told apart by conversation."""
+    other = await (await play.person("친구")).starts(minji)
+    gone, kept = await minji.sends(talk, "하나"), await minji.sends(other, "하나")
+    device = Device(minji)
+    await device.catches_up()
+    await minji.deletes(gone, scope="me")
+    away, new = (
+        await minji.syncs(epoch=device.epoch, known=device.known, state_since=device.state_since),
+        await minji.syncs(),
+    )
+    assert [(one["id"], one["changes"]["results"][0].get("hidden")) for one in away["conversations"]] == [(talk, True)]
+    lines = {one["id"]: one for one in new["conversations"]}
+    for place, hidden, content in ((talk, True, ""), (other, False, kept["content"])):
+        for shown in (lines[place]["last_message"], lines[place]["changes"]["results"][0]):
+            assert (shown.get("hidden", False), shown["content"]) == (hidden, content)
 
 
 async def test_too_much_knowledge_is_refused(minji: Person) -> None:

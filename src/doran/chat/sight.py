@@ -63,7 +63,7 @@ def sight(conversation_id: str, user_id: str) -> Sight:
     )  # fmt: skip
 
 
-def of(side: Side) -> Sight:
+def of(side: Side, *, has_hidden: bool = True) -> Sight:
     """The same from rows that are already here."""
     conversation = side.conversation
     return Sight(
@@ -74,6 +74,7 @@ def of(side: Side) -> Sight:
         is_active=conversation.is_active,
         me=views.my_state(side.me),
         peer=views.shown_marks(side.peer),
+        has_hidden=has_hidden,
         reset_before=conversation.reset_before,
         lost=side.lost,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
@@ -120,12 +120,17 @@ class _Line(NamedTuple):
     untold_state: int
 
 
-def _lines(sides: Iterable[Side], known: Mapping[str, int], state_since: int) -> list[_Line]:
-    """Describe the leading conversations that fit into one answer."""
+def _lines(sides: Sequence[Side], known: Mapping[str, int], state_since: int) -> list[_Line]:
+    """Describe the leading conversations that fit into one answer.
+
+    What can be read for all of them is; each alone reads only its own rows.
+    """
     lines: list[_Line] = []
     room = frames.LIST_BYTES
-    for side in sides:
-        line = _line(side, known.get(str(side.conversation.id)), state_since)
+    hidden = _with_anything_hidden(sides)
+    for side, summary in zip(sides, conversations.summaries(sides), strict=True):
+        seen = sight.of(side, has_hidden=side.conversation.id in hidden)
+        line = _line(side, seen, summary.last_message, known.get(seen.conversation_id), state_since)
         room -= len(memoryview(line.encoded)) + 1
         if room < 0:
             break
@@ -133,11 +138,21 @@ def _lines(sides: Iterable[Side], known: Mapping[str, int], state_since: int) ->
     return lines
 
 
-def _line(side: Side, since: int | None, state_since: int) -> _Line:
-    summary = conversations.summary(side)
-    fields = conversation_fields(side.conversation, side.me, side.peer, summary.last_message, side.lost)
+def _with_anything_hidden(sides: Sequence[Side]) -> set[uuid.UUID]:
+    """Conversations in which a person deleted any message for themselves."""
+    ids = [side.conversation.id for side in sides]
+    rows = HiddenMessage.objects.using(DATABASE).filter(
+        conversation_id__in=ids, user_id__in={side.me.user_id for side in sides}
+    )
+    return set(rows.values_list("conversation_id", flat=True).distinct())
+
+
+def _line(
+    side: Side, seen: Sight, last_message: frames.MessageView | None, since: int | None, state_since: int
+) -> _Line:
+    fields = conversation_fields(side.conversation, side.me, side.peer, last_message, side.lost)
     room = frames.LIST_BYTES - len(frames.encode(fields)) - BESIDE_BYTES
-    page, untold = _first_changes(sight.of(side), since, state_since, room)
+    page, untold = _first_changes(seen, since, state_since, room)
     return _Line(msgspec.Raw(frames.encode(frames.ChangedConversation(**fields, changes=page))), untold)
 
 
@@ -147,7 +162,7 @@ def _first_changes(seen: Sight, since: int | None, state_since: int, room: int) 
         newest = history.newest(seen, NEW_MESSAGES, room=first_room)
         return frames.ChangesPage(tuple(newest), seen.change_seq, has_more=False), 0
     page = changes(seen, since=since, limit=FIRST_CHANGES, room=first_room)
-    return (page, 0) if page.reset else _with_hidden(seen, page, state_since, room)
+    return _with_hidden(seen, page, state_since, room) if seen.has_hidden and not page.reset else (page, 0)
 
 
 def _with_hidden(seen: Sight, page: frames.ChangesPage, state_since: int, room: int) -> tuple[frames.ChangesPage, int]:
