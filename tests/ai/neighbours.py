@@ -20,6 +20,7 @@ from doran.kernel import clock, siblings
 from doran.kernel.auth import ACTING_FOR
 from doran.kernel.siblings import Question
 
+EPOCH = "the epoch of chat"
 NOT_FOUND = (404, b'{"code":"not_found"}')
 
 
@@ -31,6 +32,7 @@ class Place:
     people: tuple[str, str]
     messages: list[frames.MessageView] = field(default_factory=list)
     change_seq: int = 0
+    reset_before: int = 0
     hidden: set[tuple[str, str]] = field(default_factory=set)
 
     def seen_by(self, user_id: str) -> list[frames.MessageView]:
@@ -112,7 +114,9 @@ class Chat:
         if path == "screens/":
             self.told.append(json.loads(question.body or b"{}"))
             return 204, b""
-        wanted = {name: int(value) for name, value in parse_qsl(query)}
+        asked = dict(parse_qsl(query))
+        is_of_now = asked.pop("epoch", "") == EPOCH
+        wanted = {name: int(value) for name, value in asked.items()} | {"is_of_now": is_of_now}
         return self._answer([unquote(part) for part in path.strip("/").split("/")], reader or "", wanted)
 
     def _answer(self, parts: list[str], reader: str, wanted: dict[str, int]) -> tuple[int, bytes]:
@@ -164,13 +168,13 @@ def _page(place: Place, reader: str, wanted: dict[str, int]) -> dict[str, Any]:
 
 
 def _changes(place: Place, reader: str, wanted: dict[str, int], limit: int = 100) -> dict[str, Any]:
-    since = wanted.get("since", 0)
-    if not 0 <= since <= place.change_seq:
-        return {"results": [], "next_since": 0, "has_more": False, "reset": True}
+    since, least = wanted.get("since", 0), 1 if wanted["is_of_now"] else max(1, place.reset_before)
+    if since != 0 and not least <= since <= place.change_seq:
+        return {"results": [], "next_since": 0, "has_more": False, "reset": True, "epoch": EPOCH}
     changed = sorted((one for one in place.seen_by(reader) if one.change_seq > since), key=lambda one: one.change_seq)
     more, found = len(changed) > limit, changed[:limit]
     until = found[-1].change_seq if more else place.change_seq
-    return {"results": found, "next_since": until, "has_more": more, "reset": False}
+    return {"results": found, "next_since": until, "has_more": more, "reset": False, "epoch": EPOCH}
 
 
 def _said(what: Any) -> tuple[int, bytes]:

@@ -40,7 +40,8 @@ async def test_each_changed_row_comes_once_in_its_final_state(minji: Person, jun
     ]  # fmt: skip
     assert (found["next_since"], found["has_more"], found["reset"]) == (7, False, False)
     assert (await junho.gets(changes(talk, 6)))["results"] == found["results"][3:]
-    assert await junho.gets(changes(talk, 7)) == {"results": [], "next_since": 7, "has_more": False, "reset": False}
+    nothing = {"results": [], "next_since": 7, "has_more": False, "reset": False}
+    assert await junho.gets(changes(talk, 7)) == {**nothing, "epoch": (await junho.syncs())["epoch"]}
 
 
 async def test_a_mark_this_store_never_issued_is_answered_with_reset(minji: Person, talk: str) -> None:
@@ -75,6 +76,7 @@ async def test_a_socket_answers_as_rest_does(minji: Person, talk: str) -> None:
         socket.says(type="changes", since=0, ref=5, **named)
         answer = await socket.hears("changes")
         by_rest = await minji.gets(changes(talk, 0))
+        assert by_rest.pop("epoch") == (await minji.syncs())["epoch"]  # a socket's is in `ready`
         assert answer == {**by_rest, "type": "changes", "ref": 5, "conversation_id": talk}
         device = {"known": {talk: 0}, "epoch": (await minji.syncs())["epoch"]}
         socket.says(type="sync", ref="s", **device)

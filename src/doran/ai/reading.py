@@ -85,9 +85,13 @@ def around(conversation_id: str, user_id: str, seq: int, *, before: int, after: 
     return [one for one in reversed(page.results) if has_words(one)]
 
 
-def changes(conversation_id: str, user_id: str, since: int) -> ChangesPage:
-    """What changed after the mark `since`, each message in its final state; or `reset`."""
-    return _chat(f"conversations/{_name(conversation_id)}/changes/?since={since}", user_id, ChangesPage)
+def changes(conversation_id: str, user_id: str, since: int, *, epoch: str = "") -> ChangesPage:
+    """Return what changed after the mark `since`, each message in its final state; or `reset`.
+
+    `epoch` is the one of the page that gave the mark, where that is known.
+    """
+    path = f"conversations/{_name(conversation_id)}/changes/?since={since}"
+    return _chat(f"{path}&epoch={_name(epoch)}" if epoch else path, user_id, ChangesPage)
 
 
 def person(user_id: str) -> Person:

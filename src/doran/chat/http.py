@@ -297,7 +297,8 @@ class Changes(_Reading):
     def get(self, parsed_query: Query[ChangesQuery]) -> ChangesPage:
         """What changed in a conversation after a mark, each row in its final state."""
         seen = sight.sight(self.kwargs["conversation_id"], self._reader())
-        return sync.changes(seen, since=parsed_query.since, epoch=parsed_query.epoch)
+        page = sync.changes(seen, since=parsed_query.since, epoch=parsed_query.epoch)
+        return msgspec.structs.replace(page, epoch=shop().epoch)
 
 
 class Sync(Api):

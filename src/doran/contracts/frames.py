@@ -215,12 +215,14 @@ class ChangesPage(msgspec.Struct, frozen=True):
     """Rows changed after a mark, in change order, each in its final state.
 
     `reset` is true when this store never issued the mark: throw away what you have and read anew.
+    `epoch` is the store's that issued `next_since`; only REST names it, for a socket's is in `ready`.
     """
 
     results: tuple[MessageView, ...] = ()
     next_since: int = 0
     has_more: bool = False
     reset: bool = False
+    epoch: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChangedConversation(ConversationView, frozen=True, kw_only=True):

@@ -163,6 +163,22 @@ async def test_a_store_that_was_restored_is_read_anew(
     assert await asked(lambda: list(Embedding.objects.values_list("message_id", flat=True))) == [said[0].id]
 
 
+async def test_what_a_restore_kept_is_read_to_its_end_once(
+    chat: Chat, model: Model, minji: Person, junho: Person, talk: Place
+) -> None:
+    """Marks of rows from before the restore count only with the epoch of the page that gave them."""
+    for number in range(250):
+        chat.says(talk, junho.id, f"이야기 {number}번")
+    await agreed(talk, minji, junho)
+    await does(model, minji, "embed", conversation_id=talk.id)
+    talk.reset_before = talk.change_seq + 1
+    chat.says(talk, junho.id, "돌아온 다음의 말")
+    model.embedded.clear()
+    await does(model, minji, "embed", conversation_id=talk.id)
+    assert sorted(model.embedded) == sorted(one.content for one in talk.messages)
+    assert await asked(Embedding.objects.count) == 251
+
+
 async def test_patience_ends_and_the_rest_follows_in_the_background(
     chat: Chat, model: Model, minji: Person, junho: Person, talk: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,9 +24,10 @@ LONGEST: Final = 2000
 
 async def catch_up(work: Work, conversation_id: str, model: str, *, seconds: float = float("inf")) -> bool:
     """Whether everything is kept; False if the time was over before. Raises `Problem`, `Trouble` as the gate does."""
-    until = time.monotonic() + seconds
+    until, epoch = time.monotonic() + seconds, ""
     while True:
-        page = await work.aside(_next, conversation_id, work.job.user_id, model)
+        page = await work.aside(_next, conversation_id, work.job.user_id, model, epoch)
+        epoch = page.epoch or ""
         await _keep(work, conversation_id, model, page.results)
         await work.aside(storing.move, conversation_id, work.job.user_id, model, page.next_since)
         if not page.has_more:
@@ -35,9 +36,10 @@ async def catch_up(work: Work, conversation_id: str, model: str, *, seconds: flo
             return False
 
 
-def _next(conversation_id: str, user_id: str, model: str) -> ChangesPage:
+def _next(conversation_id: str, user_id: str, model: str, epoch: str) -> ChangesPage:
+    """Return the page after what is kept. With the epoch of the page before, a walk gets past what a restore kept."""
     since = storing.mark(conversation_id, user_id, model)
-    page = reading.changes(conversation_id, user_id, since)
+    page = reading.changes(conversation_id, user_id, since, epoch=epoch)
     if page.reset:
         storing.begin_anew(conversation_id, model)
         page = reading.changes(conversation_id, user_id, 0)
