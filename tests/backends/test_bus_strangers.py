@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import select
 import subprocess
@@ -242,11 +241,7 @@ def _heard_by(reader: subprocess.Popen[str], bus: object) -> str:
     """A queue that is not there yet gets nothing, so it is said until it is heard."""
     say(bus, read(1))  # type: ignore[arg-type]
     assert reader.stdout is not None
-    return _line(reader.stdout.fileno())
-
-
-def _line(number: int) -> str:
-    return os.read(number, 4096).decode() if select.select([number], [], [], 0.2)[0] else ""
+    return reader.stdout.readline() if select.select([reader.stdout], [], [], 0.2)[0] else ""
 
 
 @pytest.mark.parametrize("backend", [one("Redis")], indirect=True)

@@ -7,6 +7,8 @@ import json
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from doran.server.exits import EXITS
-from tests.house.running import Running, doran, running
+from tests.house.running import Running, doran, environment, running
 from tests.stage import eventually
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own, on a machine that may be busy
@@ -148,6 +150,22 @@ async def said(town: tuple[Running, Person, str]) -> Running:
         await says(socket, "봄비가 온다")
         await hears(socket, "ack")
     return server
+
+
+STOPPED_WHILE_LOADING = """
+import sys
+from doran.server import cli
+cli._run = lambda words: exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM); print('still here')")
+sys.exit(cli.main([]))
+"""
+
+
+def test_who_is_told_to_stop_while_modules_are_loaded_leaves_as_told(tmp_path: Path) -> None:
+    """Found in a container: `exec` of a text, as dataclasses use it, made CPython leave by SIGINT whatever was caught."""
+    (tmp_path / "loading.py").write_text(STOPPED_WHILE_LOADING, "utf-8")
+    words = [sys.executable, "-m", "loading"]
+    told = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, check=False, timeout=60)
+    assert (told.returncode, told.stdout) == (0, b"")
 
 
 def test_a_clean_stop_leaves_whole_files(said: Running, tmp_path: Path) -> None:

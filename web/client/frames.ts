@@ -69,6 +69,8 @@ export interface Conversation {
 
 /** Rows changed after a mark, in change order, each in its final state. */
 export interface ChangesPage {
+  /** The timeline that the marks of this page belong to. */
+  readonly epoch?: string;
   readonly results?: readonly Message[];
   readonly next_since?: number;
   readonly has_more?: boolean;

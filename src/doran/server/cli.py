@@ -40,7 +40,7 @@ class Command:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command. Every foreseen failure is one sentence on stderr and its own exit code."""
     words = sys.argv[1:] if words is None else list(words)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container has no default
+    signal.signal(signal.SIGTERM, _terminated)  # the first process of a container has no default
     try:
         return _run(words) or 0
     except Refused as refused:
@@ -53,6 +53,15 @@ def main(words: Sequence[str] | None = None) -> int:
         if (refusal := foreseen(wrong)) is None:
             raise
         return _refuse(refusal)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, told apart from Ctrl-C: CPython kills itself at its end, whatever was caught, where exactly a
+    KeyboardInterrupt broke off the `exec` of a text, which is how dataclasses are made while modules are loaded."""
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    raise _Terminated
 
 
 def _refuse(refused: Refused) -> int:
