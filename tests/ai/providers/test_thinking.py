@@ -100,6 +100,14 @@ def test_reasoning_without_an_end_is_no_answer(name: str, places: list[int]) -> 
         assert SECRET not in come(cut(begun, places), end=end)
 
 
+@given(
+    st.sampled_from(["a ` b <think>{}</think>", "a ` b <think>{}", "` [THINK]{}\n`x`[/THINK]"]),
+    st.lists(st.integers(0, 99)),
+)
+def test_a_backtick_that_nothing_closes_hides_no_mark(text: str, places: list[int]) -> None:
+    assert SECRET not in come(cut(text.format(f"{SECRET}\n{SECRET}"), places))
+
+
 def test_who_begins_without_a_mark_is_known_from_then_on() -> None:
     habit = Habit()
     thoughts = Thoughts(habit)

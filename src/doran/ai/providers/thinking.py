@@ -2,7 +2,8 @@
 
 The marks are those of the model families' templates (`_SORTS`). A template may give the opening mark itself, so that an
 answer begins with reasoning and only its end is marked: whatever was passed on until then is retracted, and the next
-answer of that provider is kept back until its reasoning has ended. Marks in code are words.
+answer of that provider is kept back until its reasoning has ended. Marks in code are words; a backtick that nothing
+closes on its line begins no code.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ _BEGUN: Final = _compiled(
 _FIRST_WORDS: Final = ("here is my thought process:", "here's my thought process:", "analysis")
 _LONGEST: Final = 300
 """No mark is longer."""
+_LINE_OR_CODE_ENDS: Final = re.compile(r"[`\n]")
 _ANSWER: Final = re.compile(r"</?(?:answer|response|solution|final_answer)>\s*", re.IGNORECASE)
 _JSON: Final = ("{", "[", "```")
 
@@ -86,6 +88,7 @@ class Thoughts:
         self._mark = ""  # by which the reasoning was begun
         self._looked = 0  # up to where it was looked for its end
         self._has_thought = False
+        self._is_over = False  # nothing more comes
 
     def more(self, piece: str) -> Iterator[Piece]:
         """What can be passed on now that this came."""
@@ -98,6 +101,8 @@ class Thoughts:
 
     def rest(self, end: EndReason) -> Iterator[Piece]:
         """What is left when the answer ended. Reasoning without an end is none of it, unless it was plainly a word."""
+        self._is_over = True
+        yield from self.more("")
         if self._closes is None:
             yield from self._passed(self._held)
         elif end == "stop" and not self._mark:  # it did not think this time
@@ -128,10 +133,13 @@ class Thoughts:
         if not self._said.strip() and (mark := self._first()) is not None:
             return self._begins(mark) if mark else None
         for mark in _MARK.finditer(self._held):
-            if self._is_code(self._held[: mark.start()]):
+            before, after = self._held[: mark.start()], self._held[mark.start() :]
+            is_code = self._is_code(before, after[len(mark[0]) :])
+            if is_code:
                 continue
-            before, self._held = self._held[: mark.start()], self._held[mark.start() :]
-            return list(self._passed(before)) + self._taken(mark)
+            self._held = after
+            passed = list(self._passed(before))
+            return (passed or None) if is_code is None else passed + self._taken(mark)
         begun = _BEGUN.search(self._held, max(0, len(self._held) - _LONGEST))
         cut = begun.start() if begun else len(self._held)
         before, self._held = self._held[:cut], self._held[cut:]
@@ -172,9 +180,15 @@ class Thoughts:
         self._habit.is_bare = self._habit.is_bare or is_new
         return [Retracted()] if is_new else []
 
-    def _is_code(self, before: str) -> bool:
+    def _is_code(self, before: str, after: str) -> bool | None:
+        """Whether a mark between these stands in code; None while what comes next decides it."""
         text = self._said + before
-        return text.count("```") % 2 == 1 or text.rpartition("\n")[2].count("`") % 2 == 1
+        if text.count("```") % 2 == 1:
+            return True
+        if text.rpartition("\n")[2].count("`") % 2 == 0:
+            return False
+        closes = _LINE_OR_CODE_ENDS.search(after)
+        return None if closes is None and not self._is_over else closes is not None and closes[0] == "`"
 
     def _passed(self, text: str) -> Iterator[Piece]:
         if self._has_thought:
