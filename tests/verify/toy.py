@@ -39,6 +39,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "push counts as read": ("MARKER-phantom",),
     "read without delivered": ("READ-undelivered",),
     "unread is a stored counter": ("UNREAD-wrong",),
+    "counts deleted messages as unread": ("UNREAD-wrong",),
     "sends to a stranger's socket": ("LEAK-conv",),
     "lets strangers read": ("LEAK-conv",),
     "tells strangers of marks": ("LEAK-marker",),
@@ -647,7 +648,9 @@ class Toy:
         rows = self._rows(conversation)
         last_seq, peer = (rows[-1].seq if rows else 0), conversation.peer(user)
         read = conversation.read.get(user, 0)
-        unread = max(last_seq - read, 0)
+        unread = sum(
+            row.seq > read and (not row.deleted or self.has("counts deleted messages as unread")) for row in rows
+        )
         if self.has("unread is a stored counter"):
             unread = conversation.unread[user]
         return {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from doran.verify.evidence import Evidence, ended
+from doran.verify.evidence import Evidence, accepted, ended
 from doran.verify.history import Level, Looked, Mark, Operation
 from doran.verify.rules.rule import Findings, rule
 
@@ -102,23 +102,24 @@ def read_undelivered(evidence: Evidence) -> Findings:
             yield f"read up to {looked.read}, delivered to {looked.delivered}", (looked,)
 
 
-@rule("UNREAD-wrong", "Unread is the distance from my mark to the last message.")
+@rule("UNREAD-wrong", "Unread is what lies between my mark and the last message and is not deleted.", needs_end=True)
 def unread_wrong(evidence: Evidence) -> Findings:
     for looked in evidence.all(Looked):
         if looked.unread is None or looked.last_seq is None or looked.read is None:
             continue
         most = max(0, looked.last_seq - looked.read)
-        if looked.unread == most:
-            continue
-        if not most - _deleted_after(evidence, looked) <= looked.unread <= most:
-            yield f"{looked.unread} unread where {most} are", (looked,)
+        surely, perhaps = _deleted_after(evidence, looked)
+        if not most - perhaps <= looked.unread <= most - surely:
+            yield f"{looked.unread} unread where {most} lie after the mark, {surely} to {perhaps} deleted", (looked,)
 
 
-def _deleted_after(evidence: Evidence, looked: Looked) -> int:
-    """How many of the messages after the mark are deleted by now; a server may count them or not."""
+def _deleted_after(evidence: Evidence, looked: Looked) -> tuple[int, int]:
+    """How many messages after the mark were surely deleted when this was shown, and how many may have been."""
     rows = evidence.truth.get(looked.conversation, {})
-    unread = range((looked.read or 0) + 1, (looked.last_seq or 0) + 1)
-    return sum(seq in rows and rows[seq].deleted for seq in unread)
+    unread = [rows[seq] for seq in range((looked.read or 0) + 1, (looked.last_seq or 0) + 1) if seq in rows]
+    deleted = [evidence.deletions.get(row.id, []) for row in unread if row.deleted]
+    surely = 0 if _is_live(looked) else sum(any(ended(one) < looked.inv for one in accepted(each)) for each in deleted)
+    return surely, sum(not each or min(one.inv for one in each) <= ended(looked) for each in deleted)
 
 
 def _claims(evidence: Evidence, *, begun: bool) -> dict[Subject, Claims]:
