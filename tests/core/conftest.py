@@ -56,7 +56,7 @@ def settings() -> Iterator[Settings]:
 def core(database: str, settings: Settings) -> Iterator[None]:
     """Core as it stands after its start, but with a hash that costs next to nothing."""
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    passwords.use(passwords.Passwords(quick, at_once=8, room=64))
+    passwords.use(passwords.Passwords(quick))
     keys.forget()
     keys.ensure()
     auth.use(auth.verifier(config.current(), own_keys=keys.published))

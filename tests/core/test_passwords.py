@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import unicodedata
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
-from doran.contracts.errors import Problem
 from doran.core import passwords
 from doran.core.models import User
 from doran.core.passwords import Passwords
@@ -119,53 +117,3 @@ def test_what_is_kept_is_not_the_password(minji: Person) -> None:
     minji.signs_up()
     assert minji.password not in User.objects.get().password
     assert User.objects.get().password.startswith("$argon2id$")
-
-
-class Held(PasswordHasher):
-    """A hasher that hashes only when the story lets it."""
-
-    def __init__(self) -> None:
-        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
-        self.release = threading.Event()
-        self.release.set()
-        self.inside = 0
-        self.most = 0
-        self.lock = threading.Lock()
-        self.entered = threading.Semaphore(0)
-
-    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
-        with self.lock:
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-        self.entered.release()
-        try:
-            self.release.wait(30)
-            return super().hash(password, salt=salt)
-        finally:
-            with self.lock:
-                self.inside -= 1
-
-
-def test_only_so_many_hash_at_once_and_who_finds_no_room_is_told_at_once() -> None:
-    hasher = Held()
-    pool = Passwords(hasher, at_once=2, room=4)
-    while hasher.entered.acquire(blocking=False):
-        pass  # the decoy was hashed before the story begins
-    hasher.release.clear()
-    hasher.most = 0
-    done: list[str] = []
-    threads = [threading.Thread(target=lambda: done.append(pool.hash("x"))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for _ in range(2):
-        assert hasher.entered.acquire(timeout=30)
-    while pool._room._value:  # until the other two wait for their turn
-        threads[0].join(0.01)
-    with pytest.raises(Problem) as refused:
-        pool.hash("y")
-    assert (refused.value.code, refused.value.retry_after) == ("unavailable", 1)
-    hasher.release.set()
-    for thread in threads:
-        thread.join()
-    assert (len(done), hasher.most) == (4, 2)
-    assert pool.hash("z")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from doran.core import passwords, rates
+from doran.core import rates
 from doran.core.models import User
 from doran.kernel.limits.memory import MemoryLimiter
 from tests.core.conftest import Settings
@@ -120,15 +120,6 @@ def test_fifty_guesses_at_once_are_still_ten(minji: Person) -> None:
     minji.signs_up()
     answers = at_once(50, lambda number: minji.elsewhere().tries_to_log_in(f"guess {number}").status_code)
     assert sorted(answers) == [401] * 10 + [429] * 40
-
-
-def test_when_there_is_no_room_to_hash_it_was_no_failure(minji: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    minji.signs_up()
-    with monkeypatch.context() as full:
-        full.setattr(passwords.in_use()._room, "acquire", lambda **_: False)
-        for _ in range(20):
-            refuses(minji.tries_to_log_in(minji.password), 503, "unavailable")
-    assert minji.tries_to_log_in(minji.password).status_code == 200
 
 
 def test_looking_people_up_is_limited_by_person(minji: Person, junho: Person, settings: Settings) -> None:

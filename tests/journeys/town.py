@@ -37,7 +37,7 @@ async def town(**changes: Any) -> AsyncIterator[House]:
 
 @contextmanager
 def quick_passwords() -> Iterator[None]:
-    passwords.use(passwords.Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), at_once=8, room=64))
+    passwords.use(passwords.Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
     keys.forget()
     try:
         yield

@@ -1,11 +1,13 @@
-"""Passwords: which ones are refused, and how they are hashed without becoming a way to stall us."""
+"""Passwords: which ones are refused, and how they are hashed.
+
+A hash takes tens of milliseconds of all cores. Calls that hash have threads and a queue of their own (`server/pools.py`,
+where a new one is named), so that a flood of log-ins leaves the threads of other calls alone.
+"""
 
 from __future__ import annotations
 
 import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -16,7 +18,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from doran.contracts.errors import FieldError, Problem
 from doran.core import texts
-from doran.kernel import config
 
 LEAST: Final = 8
 MOST: Final = 256
@@ -60,27 +61,19 @@ def _normal(password: str) -> str:
 
 
 class Passwords:
-    """Hashes and compares with Argon2id, `at_once` passwords at the same time.
+    """Hashes and compares with Argon2id."""
 
-    `room` is how many callers may hash or wait; one more is refused at once, so that a flood of
-    log-ins leaves threads for everybody who is logged in already.
-    """
-
-    def __init__(self, hasher: PasswordHasher | None = None, *, at_once: int = 2, room: int = 5) -> None:
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._turns = threading.BoundedSemaphore(at_once)
-        self._room = threading.BoundedSemaphore(max(room, at_once))
         self._decoy = self._hasher.hash("nobody has this password")
 
     def hash(self, password: str) -> str:
-        """What is stored. Raises `Problem("unavailable")` when too many wait."""
-        with self._turn():
-            return self._hasher.hash(_normal(password))
+        """Return what is stored."""
+        return self._hasher.hash(_normal(password))
 
     def fits(self, password: str, stored: str | None) -> bool:
         """Whether this is the password. Costs the same when there is none (`stored` is None)."""
-        with self._turn():
-            return self._compare(stored or self._decoy, password) and stored is not None
+        return self._compare(stored or self._decoy, password) and stored is not None
 
     def is_outdated(self, stored: str) -> bool:
         """Whether the hash was made with other parameters than today's."""
@@ -92,32 +85,21 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._room.acquire(blocking=False):
-            raise Problem("unavailable", "Too many people are logging in at this moment.", retry_after=1)
-        try:
-            with self._turns:
-                yield
-        finally:
-            self._room.release()
-
 
 _lock = threading.Lock()
 _passwords: Passwords | None = None
 
 
 def use(passwords: Passwords | None) -> None:
-    """Make this the hasher of the process; None: the settings decide again."""
+    """Make this the hasher of the process; None: the default one."""
     global _passwords
     _passwords = passwords
 
 
 def in_use() -> Passwords:
-    """The hasher of this process: Argon2id with the library's parameters, sized by the settings."""
+    """The hasher of this process: Argon2id with the library's parameters."""
     global _passwords
     with _lock:
         if _passwords is None:
-            now = config.current()
-            _passwords = Passwords(at_once=now.hash_threads, room=now.threads - 1)
+            _passwords = Passwords()
         return _passwords

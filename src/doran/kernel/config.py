@@ -318,7 +318,13 @@ _TABLE: Final[Mapping[str, tuple[tuple[Any, ...], ...]]] = {
             "days for which nobody may take the user name of an erased person; for ever if empty, 0: at once",
             _days_or_never,
         ),
-        ("hash_threads", "2", "passwords that are hashed at the same time", _whole(1, 64)),
+        (
+            "hash_threads",
+            "2",
+            "threads that answer what hashes a password: log-ins, sign-ups, erasures; each with its own database connections",
+            _whole(1, 64),
+        ),
+        ("hash_queue", "32", "such calls that may wait for a thread; more are answered 503", _whole(1, 100_000)),
     ),
     "tokens": (
         ("issuer", "", "the issuer in our access tokens; public_url if empty", str),

@@ -124,7 +124,7 @@ class Application:
             return await self._demo_login(self._demo, scope, receive, send)
         if self._house.ai is not None and self._house.ai.streams.are_asked(scope):
             return await self._house.ai.streams.serve(scope, receive, send)
-        await self._house.pool(scope, receive, send)
+        await self._house.pools(scope, receive, send)
 
     async def _demo_login(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
         """How to log in as one of the demo's people, for a page of ours in a browser on this machine."""

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from io import BytesIO
@@ -88,7 +89,8 @@ class Job:
 class DjangoPool:
     """An ASGI application for `http` scopes. Start it once, await `close` before the process ends.
 
-    `threads` answer at the same time, `queue` more may wait; who comes then gets 503 with Retry-After.
+    `threads` answer at the same time, `queue` more may wait; who comes then gets 503 with Retry-After. Calls that
+    `goes_first` have as many places beside them, and each thread serves one of them before one of the others.
     A body of more than `body_bytes` gets 413 unread, one that takes over `body_seconds` 408. From then on a call waits
     `patience` seconds for a thread and for databases that say nothing; then it gets 503, too.
     `observe(method, route, status, seconds)` is told of each answer.
@@ -102,6 +104,8 @@ class DjangoPool:
         body_bytes: int,
         body_seconds: float = 15.0,
         patience: float = 10.0,
+        name: str = "django",
+        goes_first: Callable[[Scope], bool] | None = None,
         observe: Observe = telemetry.request_served,
     ) -> None:
         self.threads = threads
@@ -110,8 +114,11 @@ class DjangoPool:
         self.body_seconds = body_seconds
         self._line = deadline.Queue(patience)
         self.in_flight = 0
+        self._name = name
+        self._goes_first = goes_first
         self._observe = observe
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._first: deque[Job] = deque()  # of the jobs, those that go first
         self._team: list[threading.Thread] = []
         self._handler = BaseHandler()
 
@@ -122,7 +129,8 @@ class DjangoPool:
     def start(self) -> None:
         """Start the threads, after `load`."""
         self._team = [
-            threading.Thread(target=self._work, name=f"django-{number}", daemon=True) for number in range(self.threads)
+            threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+            for number in range(self.threads)
         ]
         for thread in self._team:
             thread.start()
@@ -140,6 +148,10 @@ class DjangoPool:
     def waiting(self) -> int:
         """Requests that no thread has time for yet."""
         return max(0, self.in_flight - self.threads)
+
+    @property
+    def most_waiting(self) -> int:
+        return self.queue if self._goes_first is None else 2 * self.queue
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.monotonic()
@@ -159,17 +171,19 @@ class DjangoPool:
         self._observe(scope["method"], reply.route, reply.status, time.monotonic() - begun)
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
-        self._need_room()
+        goes_first = self._goes_first is not None and self._goes_first(scope)
+        room = self.most_waiting if goes_first else self.queue
+        self._need(room)
         body = await self._read(scope, receive)
-        self._need_room()
+        self._need(room)
         self.in_flight += 1
         try:
-            return await self._answer(Job(scope, body, self._line.ends_at()), receive)
+            return await self._answer(Job(scope, body, self._line.ends_at()), receive, goes_first=goes_first)
         finally:
             self.in_flight -= 1
 
-    def _need_room(self) -> None:
-        if not self._team or self.waiting >= self.queue:
+    def _need(self, room: int) -> None:
+        if not self._team or self.waiting >= room:
             raise Problem("unavailable", retry_after=1)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
@@ -199,7 +213,9 @@ class DjangoPool:
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _answer(self, job: Job, receive: Receive) -> Reply:
+    async def _answer(self, job: Job, receive: Receive, *, goes_first: bool) -> Reply:
+        if goes_first:
+            self._first.append(job)
         self._jobs.put(job)
         if self.waiting:
             await self._unless_gone(job, receive)
@@ -225,10 +241,25 @@ class DjangoPool:
         """What each thread does until it is told to stop."""
         try:
             while (job := self._jobs.get()) is not None:
-                if job.claim():
-                    job.settle(job.context.run(_safely, partial(self._do, job)))
+                if self._first:
+                    self._serve_first()
+                self._serve(job)
         finally:
             connections.close_all()
+
+    def _serve_first(self) -> None:
+        """Serve one of those that go first, if there is one that nobody serves yet."""
+        try:
+            while not self._serve(self._first.popleft()):
+                pass
+        except IndexError:
+            return
+
+    def _serve(self, job: Job) -> bool:
+        is_ours = job.claim()
+        if is_ours:
+            job.settle(job.context.run(_safely, partial(self._do, job)))
+        return is_ours
 
     def ask(self, question: Question) -> tuple[int, bytes]:
         """A question from inside this process: the status and the body a caller from outside would get.

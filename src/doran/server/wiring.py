@@ -32,8 +32,8 @@ from doran.kernel.limits.memory import keys_counted
 from doran.kernel.outbox import Relay
 from doran.server import neighbours
 from doran.server.databases import sqlite
-from doran.server.django_pool import DjangoPool
 from doran.server.exits import Refused
+from doran.server.pools import Pools
 
 if TYPE_CHECKING:
     from doran.ai.service import AiService
@@ -80,9 +80,7 @@ class House:
     def __post_init__(self) -> None:
         config = self.config
         self.bus = open_bus(config.bus, listeners=config.listeners)
-        self.pool = DjangoPool(
-            threads=config.threads, queue=config.queue, body_bytes=config.body_bytes, patience=config.database_patience
-        )
+        self.pools = Pools(config)
         self.app = _application(self)
         self._way_back = AsyncExitStack()
 
@@ -179,17 +177,19 @@ class House:
 
     def _introduce_each_other(self) -> None:
         self._way_back.callback(siblings.close)
-        self.pool.load()
+        self.pools.load()
         for service in self.config.services:
             self._way_back.callback(siblings.register_local, service, None)
-            siblings.register_local(service, self.pool.ask)
+            siblings.register_local(service, self.pools.rest.ask)
         for service in neighbours.elsewhere(self.config):
             self._watch(service, partial(_look_at_sibling, service), needed=False)
 
     def _open_front(self) -> None:
-        self._show_size("rest calls waiting", lambda: self.pool.waiting)
-        self._way_back.push_async_callback(self.pool.close, self.config.drain_seconds)
-        self.pool.start()
+        for kind, pool in (("rest calls waiting", self.pools.rest), ("log-ins waiting", self.pools.hashing)):
+            self._show_size(kind, partial(getattr, pool, "waiting"))
+            self._way_back.callback(telemetry.watch_memory_bound(kind, pool.most_waiting))
+        self._way_back.push_async_callback(self.pools.close, self.config.drain_seconds)
+        self.pools.start()
 
     # -- plugging --------------------------------------------------------------------------------
 

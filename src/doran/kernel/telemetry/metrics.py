@@ -254,6 +254,7 @@ _writer_queue = Watched([("doran_writer_queue", "Changes that wait for the chat 
 _memory = Watched(
     [("doran_memory_entries", "What this process keeps in memory, by kind; all of it is bounded")], "kind"
 )
+_memory_bounds = Watched([("doran_memory_entries_bound", "How many of a kind there may be, for queues")], "kind")
 _wal = Watched([("doran_sqlite_wal_bytes", "Size of the write-ahead log of a SQLite database")], "service")
 _webhooks = Watched(
     [
@@ -421,6 +422,10 @@ def watch_webhooks(ask: Callable[[], tuple[int, float]], *, source: str = "") ->
 def watch_memory(kind: str, count: Callable[[], int]) -> Callable[[], None]:
     """`count` tells how many entries there are of what may grow with users, conversations or events."""
     return _memory.watch(kind, lambda: (count(),))
+
+
+def watch_memory_bound(kind: str, most: int) -> Callable[[], None]:
+    return _memory_bounds.watch(kind, lambda: (most,))
 
 
 def watch_wal(service: str, size: Callable[[], int]) -> Callable[[], None]:

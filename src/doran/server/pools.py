@@ -1,0 +1,51 @@
+"""Which threads answer a REST call: what hashes a password has threads and a queue of its own.
+
+A hash takes tens of milliseconds of all cores. In the threads of the other calls a flood of log-ins would make everybody wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+from typing import Final
+
+from doran.kernel.config import Config
+from doran.server import admin
+from doran.server.django_pool import DjangoPool, Receive, Scope, Send
+
+HASHING: Final = frozenset({
+    ("POST", "/api/core/users"),
+    ("POST", "/api/core/tokens"),
+    ("DELETE", "/api/core/users/me"),
+    ("POST", admin.PATH + "login"),
+    ("POST", admin.PATH + "password_change"),
+})  # fmt: skip
+"""Every call that hashes, without the slash at its end."""
+
+
+class Pools:
+    """An ASGI application for `http` scopes: each call goes to the pool that its route belongs to."""
+
+    def __init__(self, config: Config) -> None:
+        pool = partial(DjangoPool, body_bytes=config.body_bytes, patience=config.database_patience)
+        self.rest = pool(threads=config.threads, queue=config.queue)
+        self.hashing = pool(threads=config.hash_threads, queue=config.hash_queue, name="hashing")
+
+    def load(self) -> None:
+        """Load the middleware: from now on `rest.ask` answers."""
+        self.rest.load()
+        self.hashing.load()
+
+    def start(self) -> None:
+        """Start the threads, after `load`."""
+        self.rest.start()
+        self.hashing.start()
+
+    async def close(self, seconds: float) -> None:
+        """Let what is queued finish, for at most `seconds` in each pool, and end the threads."""
+        await self.rest.close(seconds)
+        await self.hashing.close(seconds)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        is_hashing = (scope["method"], scope["path"].rstrip("/")) in HASHING
+        return (self.hashing if is_hashing else self.rest)(scope, receive, send)
