@@ -204,6 +204,19 @@ async def test_a_client_that_never_reads_is_let_go_and_others_are_served(config:
         await his.close()
 
 
+@pytest.mark.parametrize(
+    "head", [b"PROXY TCP4 203.0.113.7 127.0.0.1 1 80\r\n", b"\r\n\r\n\0\r\nQUIT\n!\x11\0\x0c" + b"\x01" * 12]
+)
+def test_metrics_are_closed_to_what_a_proxy_announces_before_the_request(config: Config, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", config.port), timeout=10) as opened:
+        opened.sendall(
+            head + f"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{config.port}\r\nConnection: close\r\n\r\n".encode()
+        )
+        heard = b"".join(iter(lambda: opened.recv(65_536), b""))
+    assert heard.startswith(b"HTTP/1.1 400 ")
+    assert b"doran_" not in heard
+
+
 async def deaf(config: Config, token: str) -> socket.socket:
     """A socket that shook hands and from then on reads nothing."""
     opened = socket.create_connection(("127.0.0.1", config.port))

@@ -52,6 +52,46 @@ async def test_metrics_look_absent_to_others(house: House) -> None:
         assert refuses(answer, 404, "not_found") | {"trace_id": ""} == absent | {"trace_id": ""}
 
 
+FORWARDED = (
+    ("Forwarded", "for=203.0.113.7"), ("Via", "1.1 proxy"), ("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-For", ""),
+    ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "chat.example.test"), ("X-Forwarded-Port", "443"),
+    ("X-Forwarded-Server", "proxy"), ("X-Forwarded-Prefix", "/chat"), ("X-Forwarded", "203.0.113.7"),
+    ("X-Original-Forwarded-For", "203.0.113.7"), ("X-Original-Host", "chat.example.test"), ("X-Real-IP", "203.0.113.7"),
+    ("X-Client-IP", "203.0.113.7"), ("X-Cluster-Client-IP", "203.0.113.7"), ("Client-IP", "203.0.113.7"),
+    ("True-Client-IP", "203.0.113.7"), ("CF-Connecting-IP", "203.0.113.7"), ("CF-Ray", "1-ICN"), ("CDN-Loop", "cdn"),
+    ("Fastly-Client-IP", "203.0.113.7"), ("Fly-Client-IP", "203.0.113.7"), ("X-Azure-ClientIP", "203.0.113.7"),
+    ("X-Envoy-External-Address", "203.0.113.7"), ("X-Amzn-Trace-Id", "Root=1"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), FORWARDED)
+async def test_metrics_look_absent_to_whatever_a_proxy_forwards(house: House, name: str, value: str) -> None:
+    assert (await call(house.app, "GET", "/metrics", headers={"Traceparent": "00-1-1-00"})).status == 200
+    refuses(await call(house.app, "GET", "/metrics", headers={name: value}), 404, "not_found")
+
+
+async def test_the_page_asks_the_browser_for_nothing(house: House) -> None:
+    permissions = (await call(house.app, "GET", "/")).headers["permissions-policy"]
+    assert {"camera=()", "microphone=()", "geolocation=()"} <= set(permissions.split(", "))
+
+
+async def test_no_page_of_another_origin_embeds_what_is_private() -> None:
+    private = ("/api/core/users/me/", "/health/live", "/metrics", "/nowhere")
+    public = ("/asyncapi.json", "/.well-known/jwks.json", "/api/docs/")
+    async with staged(services=("core",), allowed_origins=("https://shop.example",)) as house:
+        for path in private:
+            assert await embedding(house, path) == "same-origin"
+            assert await embedding(house, path, "https://evil.example") == "same-origin"
+            assert await embedding(house, path, "https://shop.example") == "cross-origin"
+        for path in public:
+            assert await embedding(house, path) is None
+
+
+async def embedding(house: House, path: str, origin: str = "") -> str | None:
+    answer = await call(house.app, "GET", path, headers={"Origin": origin} if origin else {})
+    return answer.headers.get("cross-origin-resource-policy")
+
+
 async def test_another_name_for_this_house_is_a_problem_of_the_table(house: House) -> None:
     problem = refuses(await call(house.app, "GET", "/asyncapi.json", host="evil.example.com"), 400, "bad_request")
     assert "DORAN_ALLOWED_HOSTS" in problem["detail"]

@@ -48,6 +48,13 @@ _CORS_HEADERS = (
 )
 _CORS_EXPOSED = b"allow, etag, location, retry-after, www-authenticate"
 _FOR_MACHINES = frozenset({"/health/live", "/health/ready", "/metrics"})
+_FORWARDING = frozenset({
+    b"forwarded", b"via", b"cdn-loop", b"client-ip", b"true-client-ip", b"x-client-ip", b"x-real-ip", b"x-remote-ip",
+    b"x-remote-addr", b"x-originating-ip", b"x-cluster-client-ip", b"x-original-forwarded-for", b"x-original-host",
+    b"x-envoy-external-address", b"x-envoy-original-path", b"x-azure-clientip", b"x-appengine-user-ip", b"x-amzn-trace-id",
+    b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-ray", b"fastly-client-ip", b"fly-client-ip",
+})  # fmt: skip
+"""Headers that proxies add, beside all that begin with `x-forwarded`."""
 
 
 class Application:
@@ -181,7 +188,8 @@ class Application:
 
         async def guarded(event: MutableMapping[str, Any]) -> None:
             if event["type"] == "http.response.start":
-                event = {**event, "headers": _with(headers, own=event.get("headers", ()))}
+                own = list(event.get("headers", ()))
+                event = {**event, "headers": _with(headers + _embedding(own, allowed=origin is not None), own=own)}
             await send(event)
 
         return guarded
@@ -245,7 +253,7 @@ def _is_address(name: str) -> bool:
 def _is_direct_from_here(scope: Scope) -> bool:
     """From this machine, and not for somebody else by a proxy on it."""
     client = scope.get("client") or ("", 0)
-    is_forwarded = any(_header(scope, name) is not None for name in (b"x-forwarded-for", b"forwarded", b"via"))
+    is_forwarded = any(name in _FORWARDING or name.startswith(b"x-forwarded") for name, _ in scope["headers"])
     return not is_forwarded and _is_address(client[0]) and ipaddress.ip_address(client[0]).is_loopback
 
 
@@ -282,6 +290,13 @@ def _with(headers: Headers, *, own: Iterable[tuple[bytes, bytes]]) -> Headers:
     kept = [one for one in own if one[0] != b"vary"]
     kept += [one for one in headers if one[0] not in by_name and one[0] != b"vary"]
     return [*kept, (b"vary", b", ".join(varies))] if varies else kept
+
+
+def _embedding(own: Headers, *, allowed: bool) -> Headers:
+    """Say of an answer that nobody may keep that no page of another origin may embed it, unless it may read it anyway."""
+    is_private = any(name == b"cache-control" and b"no-store" in value for name, value in own)
+    who = b"cross-origin" if allowed else b"same-origin"
+    return [(b"cross-origin-resource-policy", who)] if is_private else []
 
 
 def _is_preflight(scope: Scope) -> bool:

@@ -23,6 +23,13 @@ POLICY = (
     "frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'; trusted-types lit-html"
 )
 
+# What the page never asks a browser for, so that injected script cannot either.
+_UNUSED = (
+    "accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "hid", "magnetometer", "microphone", "midi",
+    "payment", "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+)  # fmt: skip
+PERMISSIONS = ", ".join(f"{feature}=()" for feature in _UNUSED)
+
 _NOT_BUILT = (
     b"<!doctype html><meta charset=utf-8><title>Doran</title><h1>Doran</h1>"
     b"<p>The server runs, but its page was not built. In a clone, start with <code>bin/up</code>.</p>"
@@ -101,4 +108,5 @@ def _headers(kind: str, path: str) -> dict[str, str]:
         "content-type": f"{kind}{charset}",
         "cache-control": "public, max-age=31536000, immutable" if lasting else "no-cache",
         "content-security-policy": POLICY,
+        "permissions-policy": PERMISSIONS,
     }
