@@ -56,7 +56,7 @@ def _signs_up(name: str, address: str) -> object:
 def test_sixty_log_ins_a_minute_from_one_address(minji: Person, settings: Settings) -> None:
     minji.signs_up()
     settings(logins_per_minute=60)
-    codes = [minji.tries_to_log_in(minji.password).status_code for _ in range(61)]
+    codes = [minji.elsewhere().tries_to_log_in(minji.password).status_code for _ in range(61)]
     assert codes == [200] * 60 + [429]
     assert minji.elsewhere("10.0.0.9").tries_to_log_in(minji.password).status_code == 200
 
@@ -88,6 +88,55 @@ def test_from_a_new_place_she_waits_seconds_and_not_for_good(minji: Person, stop
     stopwatch.now += int(refused["Retry-After"])
     assert int(refused["Retry-After"]) <= 6
     assert minji.elsewhere("10.0.0.9").tries_to_log_in(minji.password).status_code == 200
+
+
+def test_behind_a_shared_address_her_own_device_gets_in(minji: Person, settings: Settings) -> None:
+    minji.joins()
+    settings(logins_per_minute=20)
+    guesses = [minji.elsewhere().tries_to_log_in(f"guess {number}").status_code for number in range(30)]
+    assert guesses == [401] * 10 + [429] * 20
+    refuses(minji.elsewhere().tries_to_log_in(minji.password), 429, "too_many_requests")
+    assert minji.tries_to_log_in(minji.password).status_code == 200
+
+
+def test_her_own_device_gets_in_past_any_number_of_calls_from_its_address(minji: Person, settings: Settings) -> None:
+    minji.joins()
+    settings(requests_per_second=1)
+    while minji.elsewhere().tries_to_log_in("a guess").status_code != 429:
+        pass
+    assert minji.tries_to_log_in(minji.password).status_code == 200
+
+
+def test_from_a_new_place_her_own_device_gets_in_while_anybody_guesses(minji: Person) -> None:
+    minji.joins()
+    for number in range(100):
+        minji.elsewhere(f"10.6.6.{number}").tries_to_log_in(f"guess {number}")
+    refuses(minji.elsewhere("10.0.0.9").tries_to_log_in(minji.password), 429, "too_many_requests")
+    minji.address = "10.0.0.9"
+    assert minji.tries_to_log_in(minji.password).status_code == 200
+
+
+def test_her_device_in_wrong_hands_guesses_no_faster(minji: Person, stopwatch: Stopwatch) -> None:
+    minji.joins()
+    minji.address = "10.0.0.9"
+    assert [minji.tries_to_log_in(f"guess {number}").status_code for number in range(12)] == [401] * 10 + [429] * 2
+    assert minji.elsewhere("10.0.0.8").tries_to_log_in(minji.password).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["another's", "made up", "changed", "cut", "none"])
+def test_no_other_cookie_helps(minji: Person, sora: Person, kind: str) -> None:
+    minji.joins()
+    sora.joins()
+    hers, own = minji.client.cookies["doran_device"].value, sora.client.cookies["doran_device"].value
+    cookie = {"another's": own, "made up": "A" * len(hers), "changed": "A" + hers[1:], "cut": hers[:-1], "none": ""}[
+        kind
+    ]
+    codes = []
+    for number in range(12):
+        stranger = minji.elsewhere(f"10.6.6.{number}")
+        stranger.client.cookies["doran_device"] = cookie if cookie != hers else "B" + hers[1:]
+        codes.append(stranger.tries_to_log_in(f"guess {number}").status_code)
+    assert codes == [401] * 10 + [429] * 2
 
 
 def test_an_unknown_name_is_limited_just_the_same(minji: Person, sora: Person) -> None:

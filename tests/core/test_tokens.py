@@ -120,6 +120,50 @@ class CountedQueries:
         return execute(sql, *rest)
 
 
+def test_with_the_cookie_of_a_device_an_unknown_name_costs_the_same_work_too(minji: Person, sora: Person) -> None:
+    minji.joins()
+    sora.client.cookies = minji.client.cookies
+    costs = []
+    for person in (minji, sora):
+        with CountedQueries() as queries:
+            refuses(person.tries_to_log_in("not the password"), 401, "invalid_credentials")
+        costs.append(len(queries.seen))
+    assert costs == [2, 2]
+
+
+def test_the_cookie_of_a_device_is_for_log_ins_alone_and_opens_nothing(minji: Person) -> None:
+    minji.signs_up()
+    said = minji.tries_to_log_in(minji.password).cookies["doran_device"]
+    assert (said["path"], said["samesite"]) == ("/api/core/tokens", "Strict")
+    assert said["httponly"]
+    assert said["secure"]
+    assert int(said["max-age"]) > 0
+    refuses(minji.get("users/me/"), 401, "not_authenticated")
+    refuses(minji.tries_to_log_in("not her password"), 401, "invalid_credentials")
+    assert "doran_device" not in minji.elsewhere().tries_to_log_in("not her password").cookies
+
+
+def test_two_who_share_a_browser_share_its_cookie_and_nobody_sees_it(minji: Person, junho: Person) -> None:
+    minji.joins()
+    junho.client = minji.client
+    junho.joins()
+    minji.logs_in()
+    tags = {person.id: person_tags(person) for person in (minji, junho)}
+    assert [len(one) for one in tags.values()] == [1, 1]
+    assert tags[minji.id] != tags[junho.id]
+
+
+def person_tags(person: Person) -> set[str]:
+    return set(AuthToken.objects.filter(user_id=person.id).values_list("device_tag", flat=True))
+
+
+def test_with_a_person_their_devices_are_forgotten(minji: Person) -> None:
+    minji.joins()
+    assert AuthToken.objects.exclude(device_tag="").exists()
+    assert minji.delete("users/me/", {"password": minji.password}).status_code == 204
+    assert not AuthToken.objects.exclude(device_tag="").exists()
+
+
 def test_the_decoy_is_as_dear_as_a_real_hash(settings: Settings) -> None:
     from argon2 import extract_parameters
 

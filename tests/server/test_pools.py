@@ -64,8 +64,9 @@ def signs_up(house: House, name: str) -> Awaitable[Answer]:
     return call(house.app, "POST", "/api/core/users/", {"username": name, "password": PASSWORD})
 
 
-def logs_in(house: House, name: str) -> Awaitable[Answer]:
-    return call(house.app, "POST", "/api/core/tokens", {"username": name, "password": PASSWORD})
+def logs_in(house: House, name: str, *, cookie: str = "") -> Awaitable[Answer]:
+    named = {"username": name, "password": PASSWORD}
+    return call(house.app, "POST", "/api/core/tokens", named, headers={"cookie": cookie} if cookie else {})
 
 
 async def joins(house: House, name: str) -> dict[str, str]:
@@ -111,6 +112,24 @@ async def test_who_finds_the_line_full_is_told_when_to_come_back_and_nothing_hap
         found = await call(house.app, "GET", "/api/core/users/?username=sora", headers=minji)
         assert found.json["count"] == 0
     assert (await signs_up(house, "sora")).status == 201
+
+
+async def test_a_device_that_was_here_before_has_a_place_in_front_of_strangers(house: House, hasher: Held) -> None:
+    await joins(house, "minji")
+    cookie = (await logs_in(house, "minji")).headers["set-cookie"].partition(";")[0]
+    served: list[str] = []
+    strangers = [logs_in(house, f"stranger{number}") for number in range(1 + QUEUE)]
+    async with waiting(hasher, *strangers) as log_ins:
+        await eventually(lambda: house.pools.hashing.waiting == QUEUE)
+        hers = asyncio.ensure_future(logs_in(house, "minji", cookie=cookie))
+        forged = await logs_in(house, "minji", cookie=cookie[:-1] + ("A" if cookie[-1] != "A" else "Q"))
+        refuses(forged, 503, "unavailable")
+        await eventually(lambda: house.pools.hashing.waiting == QUEUE + 1)
+        for name, one in [*((f"stranger{number}", one) for number, one in enumerate(log_ins)), ("minji", hers)]:
+            one.add_done_callback(lambda _, name=name: served.append(name))
+    await eventually(lambda: len(served) == 2 + QUEUE)
+    assert hers.result().status == 200
+    assert served == ["stranger0", "minji", "stranger1", "stranger2"]
 
 
 @pytest.mark.parametrize("route", ["sign up", "log in", "erase"])

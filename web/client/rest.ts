@@ -36,6 +36,7 @@ interface Call {
   readonly method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   readonly body?: object;
   readonly anonymous?: boolean;
+  readonly credentials?: RequestCredentials;
   /** Goes on when the page is closed. */
   readonly keepalive?: boolean;
 }
@@ -56,7 +57,8 @@ export class Rest {
   }
 
   logIn(body: { username: string; password: string; device_name?: string }): Promise<TokenAnswer> {
-    return this.#call("core/tokens/", { method: "POST", body, anonymous: true });
+    // The cookie by which the server knows a device it has seen before; it goes nowhere else.
+    return this.#call("core/tokens/", { method: "POST", body, anonymous: true, credentials: "same-origin" });
   }
 
   me(): Promise<User> {
@@ -217,7 +219,8 @@ export class Rest {
     if (this.#options.identity() !== identity) throw new DoranError("disconnected");
   }
 
-  async #fetch(path: string, { method = "GET", body, keepalive = false }: Call, token?: string): Promise<Response> {
+  async #fetch(path: string, call: Call, token?: string): Promise<Response> {
+    const { method = "GET", body, keepalive = false, credentials = "omit" } = call;
     const headers: Record<string, string> = { Accept: "application/json" };
     if (body) headers["Content-Type"] = "application/json";
     if (token) headers["Authorization"] = `Bearer ${token}`;
@@ -227,7 +230,7 @@ export class Rest {
         method,
         headers,
         cache: "no-store",
-        credentials: "omit",
+        credentials,
         keepalive,
         signal: AbortSignal.timeout(ANSWER_MS),
         ...(body ? { body: JSON.stringify(body) } : {}),

@@ -9,7 +9,7 @@ import msgspec
 from dmr.settings import HttpSpec
 from msgspec import UNSET, Meta, UnsetType
 
-from doran.core import blocks, keys, profiles, services, sessions, tokens, users, views
+from doran.core import blocks, devices, keys, profiles, services, sessions, tokens, users, views
 from doran.core.models import User
 from doran.core.views import (
     BlockList,
@@ -164,10 +164,35 @@ class OneUser(OwnApi):
 
 
 class Tokens(Api):
-    @offers(public=True, problems=("invalid_credentials",))
-    def post(self, parsed_body: Json[LogIn]) -> TokenPair:
-        """Log in: a new session with its tokens."""
-        return tokens.log_in(**msgspec.structs.asdict(parsed_body), address=self.client_address)
+    @cached_property
+    def device(self) -> str | None:
+        """The device that asks, if it showed a cookie of ours."""
+        return devices.shown(self.request.COOKIES.get(devices.COOKIE))
+
+    @property
+    def caller(self) -> str:
+        return f"device {self.device}" if self.device else super().caller
+
+    @offers({200: TokenPair}, public=True, problems=("invalid_credentials",))
+    def post(self, parsed_body: Json[LogIn]) -> Answer:
+        """Log in: a new session with its tokens.
+
+        The cookie `doran_device` names the device. Sent again at the next log-in, it keeps others' wrong passwords from
+        counting against it; it opens nothing.
+        """
+        wanted = msgspec.structs.asdict(parsed_body)
+        pair, device = tokens.log_in(**wanted, address=self.client_address, device=self.device)
+        answer = self.answer(pair)
+        answer.set_cookie(
+            devices.COOKIE,
+            device,
+            max_age=devices.LIFETIME,
+            path=self.request.path.rstrip("/"),
+            secure=self.request.is_secure() or config.current().url.startswith("https:"),
+            httponly=True,
+            samesite="Strict",
+        )
+        return answer
 
 
 class RefreshedTokens(Api):

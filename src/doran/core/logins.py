@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from doran.contracts.errors import Problem
-from doran.core import passwords, sessions, texts
+from doran.core import devices, passwords, sessions, texts
 from doran.core.models import User
 from doran.core.rates import place, rates
 
@@ -17,16 +17,19 @@ log = logging.getLogger("doran.core")
 _NOBODY: Final = uuid.UUID(int=0)
 
 
-def prove(username: str, password: str, *, address: str) -> User:
-    """The person with this name and password.
+def prove(username: str, password: str, *, address: str, device: str | None = None) -> User:
+    """The person with this name and password, at a device that showed its cookie or at none we know.
 
     An unknown name, a wrong password and a deactivated person cost the same and look the same.
     Raises `Problem`: `invalid_credentials`, `too_many_requests`, `unavailable`.
     """
-    rates().logins.check(place(address))
+    if device is None:  # before the database is asked
+        rates().logins.check(place(address))
     handle = texts.handle(username)
     user = User.objects.select_related("profile").filter(handle=handle, erased_at=None).first()
-    account = _account(handle, user, address)
+    log_ins_of, account = _counted(handle, user, address, device)
+    if device is not None:
+        rates().logins.check(log_ins_of)
     _compare(user, password, account)
     if user is None or not user.is_active:
         raise Problem("invalid_credentials")
@@ -50,10 +53,14 @@ def _compare(user: User | None, password: str, account: Hashable) -> None:
         raise Problem("invalid_credentials")
 
 
-def _account(handle: str, user: User | None, address: str) -> Hashable:
-    """What failures are counted by: a known place has a count of its own (see `rates`)."""
-    is_known = sessions.is_known_address(user.id if user else _NOBODY, address)
-    return (handle, place(address)) if is_known else handle
+def _counted(handle: str, user: User | None, address: str, device: str | None) -> tuple[Hashable, Hashable]:
+    """What log-ins and failures are counted by: a known device, a known place has counts of its own (see `rates`)."""
+    user_id = user.id if user else _NOBODY
+    is_place_known, is_device_known = sessions.are_known(user_id, address, device)
+    if device is not None and is_device_known:
+        this = ("device", devices.tag(user_id, device))
+        return this, this
+    return place(address), (handle, place(address)) if is_place_known else handle
 
 
 def _hash_anew(user: User, password: str) -> None:

@@ -57,13 +57,14 @@ class AuthToken(models.Model):
     Tokens are stored as SHA-256 only. `generation` counts refreshes, so that an older token of the
     session is known again without keeping it. `retry_digest` and `salt` serve
     one retry of a refresh whose answer was lost (docs/adr/0006-tokens-and-keys.md).
-    `address_tag` is a keyed hash of where the person logged in from.
+    `address_tag` and `device_tag` are keyed hashes of where, and with what, the person logged in.
     """
 
     id = models.UUIDField(primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions", db_index=False)
     device_name = models.CharField(max_length=DEVICE_NAME_LENGTH, default="")
     address_tag = models.CharField(max_length=32)
+    device_tag = models.CharField(max_length=32, default="", db_default="")
     generation = models.PositiveIntegerField(default=1)
     digest = models.BinaryField(max_length=32)
     retry_digest = models.BinaryField(max_length=32, null=True)

@@ -16,7 +16,8 @@ class Rates:
     """So many a minute for each key, counted exactly. `signups` and `logins` count by place, `lookups` by person.
 
     `failed` counts log-ins that failed by account and, for a place this person logged in from
-    before, by account and place: others who guess cannot lock the real person out of there.
+    before, by account and place: others who guess cannot lock the real person out of there. A device
+    this person logged in with before has counts of its own for `logins` and `failed`, wherever it is.
     """
 
     signups: Limiter

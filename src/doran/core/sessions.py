@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from django.db import transaction
@@ -11,7 +12,7 @@ from django.db.models import Q, QuerySet
 
 from doran.contracts.errors import Problem
 from doran.contracts.events import SessionRevoked
-from doran.core import sealing
+from doran.core import devices, sealing
 from doran.core.models import AuthToken, Outbox, User
 from doran.core.rates import place
 from doran.kernel import auth, clock
@@ -88,9 +89,13 @@ def address_tag(address: str) -> str:
     return sealing.tag("addresses", place(address)).hex()[:32]
 
 
-def is_known_address(user_id: uuid.UUID, address: str) -> bool:
-    """Whether this person has logged in from there before."""
-    return AuthToken.objects.filter(user_id=user_id, address_tag=address_tag(address)).exists()
+def are_known(user_id: uuid.UUID, address: str, device: str | None) -> tuple[bool, bool]:
+    """Whether this person has logged in from this address, and with this device, before."""
+    there, this = address_tag(address), devices.tag(user_id, device) if device else None
+    either = Q(address_tag=there) | Q(device_tag=this) if this else Q(address_tag=there)
+    found = AuthToken.objects.filter(either, user_id=user_id).values_list("address_tag", "device_tag").distinct()
+    tags = set(chain.from_iterable(found))
+    return there in tags, this in tags
 
 
 def lock(user_id: str) -> User:

@@ -22,7 +22,7 @@ from django.db import transaction
 from joserfc import jwt
 
 from doran.contracts.errors import Problem
-from doran.core import keys, logins, profiles, sealing, sessions, texts
+from doran.core import devices, keys, logins, profiles, sealing, sessions, texts
 from doran.core.models import DEVICE_NAME_LENGTH, AuthToken
 from doran.core.views import TokenPair
 from doran.kernel import clock, config
@@ -36,18 +36,24 @@ _MARK_BYTES: Final = 16
 _LENGTH: Final = 16 + 4 + _SECRET_BYTES + _MARK_BYTES
 
 
-def log_in(username: str, password: str, *, device_name: str = "", address: str) -> TokenPair:
-    """A new session. Raises `Problem`: `validation_failed` for the device's name, or as `logins.prove`."""
-    device = texts.line(device_name)
-    profiles.refuse(texts.wrong_line("device_name", device, most=DEVICE_NAME_LENGTH))
-    user = logins.prove(username, password, address=address)
+def log_in(
+    username: str, password: str, *, device_name: str = "", address: str, device: str | None = None
+) -> tuple[TokenPair, str]:
+    """A new session, and the cookie of the device: the one that it showed, or a new one.
+
+    Raises `Problem`: `validation_failed` for the device's name, or as `logins.prove`.
+    """
+    name = texts.line(device_name)
+    profiles.refuse(texts.wrong_line("device_name", name, most=DEVICE_NAME_LENGTH))
+    user = logins.prove(username, password, address=address, device=device)
+    device = device or devices.new()
     with transaction.atomic(using=DATABASE):
         if not sessions.lock(str(user.id)).is_active:
             raise Problem("invalid_credentials")
-        session, first = _begin(user.id, device, address)
+        session, first = _begin(user.id, name, address=address, device=device)
         sessions.make_room(user, newest=session)
     log.info("logged in", extra={"user_id": str(user.id), "session_id": str(session.id)})
-    return _pair(session, first)
+    return _pair(session, first), device
 
 
 def refresh(token: str, *, retry_key: str | None = None) -> TokenPair:
@@ -123,14 +129,15 @@ def _read(token: str) -> _Shown:
     return _Shown(uuid.UUID(bytes=raw[:16]), int.from_bytes(raw[16:20], "big"), raw[20:52], raw[52:])
 
 
-def _begin(user_id: uuid.UUID, device: str, address: str) -> tuple[AuthToken, _Shown]:
+def _begin(user_id: uuid.UUID, device_name: str, *, address: str, device: str) -> tuple[AuthToken, _Shown]:
     now = clock.now()
     first = _made(clock.new_id(), 1, os.urandom(_SECRET_BYTES))
     session = AuthToken.objects.create(
         id=first.session_id,
         user_id=user_id,
-        device_name=device,
+        device_name=device_name,
         address_tag=sessions.address_tag(address),
+        device_tag=devices.tag(user_id, device),
         digest=first.digest,
         salt=os.urandom(_SECRET_BYTES),
         created_at=now,

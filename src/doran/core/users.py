@@ -203,7 +203,7 @@ def _forget(user: User) -> None:
     """Sessions end, everything personal goes. The id stays and the handle rests, so that nobody else gets them."""
     handles.rest(user.handle)
     sessions.end_all(user, reason="erased")
-    AuthToken.objects.filter(user=user).update(device_name="", address_tag="")
+    AuthToken.objects.filter(user=user).update(device_name="", address_tag="", device_tag="")
     Block.objects.filter(Q(user=user) | Q(blocked_user=user)).delete()
     Profile.objects.filter(user=user).delete()
     now = clock.not_before(user.updated_at)

@@ -5,8 +5,9 @@ A hash takes tens of milliseconds of all cores. In the threads of the other call
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from importlib import import_module
 from typing import Final
 
 from doran.kernel.config import Config
@@ -29,7 +30,9 @@ class Pools:
     def __init__(self, config: Config) -> None:
         pool = partial(DjangoPool, body_bytes=config.body_bytes, patience=config.database_patience)
         self.rest = pool(threads=config.threads, queue=config.queue)
-        self.hashing = pool(threads=config.hash_threads, queue=config.hash_queue, name="hashing")
+        self.hashing = pool(
+            threads=config.hash_threads, queue=config.hash_queue, name="hashing", goes_first=_known_device(config)
+        )
 
     def load(self) -> None:
         """Load the middleware: from now on `rest.ask` answers."""
@@ -49,3 +52,15 @@ class Pools:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         is_hashing = (scope["method"], scope["path"].rstrip("/")) in HASHING
         return (self.hashing if is_hashing else self.rest)(scope, receive, send)
+
+
+def _known_device(config: Config) -> Callable[[Scope], bool] | None:
+    """Let devices that have logged in before wait in front of strangers."""
+    if "core" not in config.services:
+        return None
+    goes_first = import_module("doran.core.devices").goes_first
+    return lambda scope: goes_first(_cookie(scope))
+
+
+def _cookie(scope: Scope) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"), "")

@@ -62,7 +62,7 @@ type Answer = { status?: number; body?: unknown; headers?: Record<string, string
 
 export class FakeServer {
   readonly sockets: FakeSocket[] = [];
-  readonly calls: { method: string; path: string; body: unknown; authorization: string | null; key: string | null }[] = [];
+  readonly calls: { method: string; path: string; body: unknown; authorization: string | null; key: string | null; credentials: RequestCredentials | undefined }[] = [];
   readonly routes = new Map<string, (body: unknown) => Answer | Promise<Answer>>();
   tokens = 0;
   epoch = "epoch-1";
@@ -90,7 +90,7 @@ export class FakeServer {
     const path = String(input);
     const body: unknown = init.body ? JSON.parse(String(init.body)) : undefined;
     const headers = new Headers(init.headers);
-    this.calls.push({ method, path, body, authorization: headers.get("authorization"), key: headers.get("idempotency-key") });
+    this.calls.push({ method, path, body, authorization: headers.get("authorization"), key: headers.get("idempotency-key"), credentials: init.credentials });
     const answer = (await this.routes.get(`${method} ${path.split("?")[0]}`)?.(body)) ?? { status: 404, body: { code: "not_found" } };
     if (answer === "no network") throw new TypeError("failed to fetch");
     const status = answer.status ?? 200;

@@ -31,6 +31,18 @@ function strict(): { current: string; reused: number } {
   return state;
 }
 
+test("the cookie of the device goes with log-ins and with nothing else", async () => {
+  const client = minji(server);
+  await client.logIn("minji", "조용한 바다");
+  server.routes.set("GET /api/core/users/me/", () => ({ body: { id: MINJI } }));
+  await client.rest.me();
+  vi.setSystemTime(Date.now() + 3_600_000);
+  await client.rest.me();
+  expect(server.called("POST", "/api/core/tokens/refresh/")).toBe(1);
+  const withCookie = server.calls.filter((call) => call.credentials !== "omit");
+  expect(withCookie.map((call) => [call.path, call.credentials])).toEqual([["/api/core/tokens/", "same-origin"]]);
+});
+
 test("ten calls with a stale token make one rotation", async () => {
   const client = minji(server);
   await client.logIn("minji", "조용한 바다");

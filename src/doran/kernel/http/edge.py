@@ -98,7 +98,7 @@ class BearerToken(SyncAuth):
 
 
 class Anyone(SyncAuth):
-    """Lets everybody in, counting calls by address."""
+    """Lets everybody in, counting calls by caller: an address, or what a path knows better."""
 
     __slots__ = ()
 
@@ -113,7 +113,7 @@ class Anyone(SyncAuth):
         return []
 
     def __call__(self, endpoint: Endpoint, controller: Controller[Any]) -> Anyone:
-        count_call(controller.client_address)  # type: ignore[attr-defined]  # every controller here is an Api
+        count_call(controller.caller)  # type: ignore[attr-defined]  # every controller here is an Api
         return self
 
 
@@ -176,6 +176,11 @@ class Api(Controller[Bodies]):
         return client_address(
             said.get("REMOTE_ADDR", ""), said.get("HTTP_X_FORWARDED_FOR", ""), trusted=config.current().trusted_proxies
         )
+
+    @property
+    def caller(self) -> str:
+        """What calls before a log-in are counted by."""
+        return self.client_address
 
     @property
     def idempotency_key(self) -> str | None:
