@@ -162,7 +162,7 @@ async def test_what_is_for_everybody_reaches_whoever_is_connected_once(
     ("change", "field"),
     [
         ({"frame": {"type": "chat_message", "conversation_id": "c", "message": {}}}, "frame.type"),
-        ({"frame": {"type": "ai.delta", "job_id": "j"}}, "frame"),
+        ({"frame": {"type": "ai.delta", "job_id": "j"}}, "frame.kind"),
         ({"frame": delta(seq="eins")}, "frame.seq"),
         ({"user_ids": []}, "user_ids"),
         ({"user_ids": None}, "user_ids"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -257,9 +258,9 @@ def test_every_wrong_field_is_named_at_once_and_nothing_is_done(minji: Client) -
     errors = wrong(minji.post(NOTES, body, content_type=JSON))
 
     assert errors == {
-        "content": "Expected `str` of length <= 10.",
-        "stars": "Expected `int`, got `str`.",
-        "tags[1]": "Expected `str`, got `int`.",
+        "content": "This must have at most 10 characters.",
+        "stars": "This must be a whole number, not text.",
+        "tags[1]": "This must be text, not a whole number.",
         "colour": "This field is not known here.",
     }
     assert written == []
@@ -310,7 +311,23 @@ def test_a_body_that_is_no_object_is_refused(minji: Client, body: bytes) -> None
     ],
 )
 def test_what_is_not_json_is_refused(minji: Client, body: bytes) -> None:
-    problem(minji.post(NOTES, body, content_type=JSON), 400, "malformed_json")
+    refused = problem(minji.post(NOTES, body, content_type=JSON), 400, "malformed_json")
+    assert not re.search("codec|0x|truncated|malformed:|recursion|Input", refused["detail"])
+    assert written == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"content": "one", "content": "two"}',
+        b'{"content": "one", "stars": 3, "c\\u006fntent": "two"}',
+        b'{"content": "one", "extra": [{"a": 1, "b": {"a": 2, "a": 2}}]}',
+    ],
+    ids=["plain", "spelled otherwise", "inside"],
+)
+def test_a_field_that_is_named_twice_is_refused(minji: Client, body: bytes) -> None:
+    refused = problem(minji.post(NOTES, body, content_type=JSON), 400, "malformed_json")
+    assert refused["detail"] == "An object names a field twice."
     assert written == []
 
 
@@ -336,8 +353,8 @@ def test_a_call_with_nothing_to_say_needs_no_body(minji: Client) -> None:
 
 def test_wrong_query_values_are_named(minji: Client) -> None:
     assert wrong(minji.get(NOTES + "?page=0&page_size=many&colour=red")) == {
-        "page": "Expected `int` >= 1.",
-        "page_size": "Expected `int`, got `str`.",
+        "page": "This must be at least 1.",
+        "page_size": "This must be a whole number, not text.",
         "colour": "This field is not known here.",
     }
 

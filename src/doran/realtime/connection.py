@@ -15,7 +15,7 @@ import msgspec
 
 from doran.contracts import frames
 from doran.contracts.errors import Problem
-from doran.kernel import faults, telemetry
+from doran.kernel import faults, json_errors, telemetry
 from doran.kernel.auth import Principal
 from doran.kernel.config import Config
 from doran.kernel.limits.memory import MemoryLimiter
@@ -402,5 +402,5 @@ def _ref_of(text: str | None) -> str | int | None:
 
 
 def _safe_reason(wrong: Exception) -> str:
-    """What msgspec says of types and names goes to nobody but who sent them."""
-    return "The JSON is too deep." if isinstance(wrong, RecursionError) else f"{str(wrong)[:REASON_LENGTH]}."
+    """Names of fields go to nobody but who sent them."""
+    return json_errors.of_text(wrong)[:REASON_LENGTH]

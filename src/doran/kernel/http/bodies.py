@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import msgspec
 from django.http import HttpRequest
-from dmr.exceptions import RequestSerializationError
+from dmr.exceptions import DataParsingError, RequestSerializationError
 from dmr.negotiation import RequestNegotiator
 from dmr.parsers import Parser, Raw
 from dmr.plugins.msgspec import MsgspecJsonParser, MsgspecSerializer
 
 from doran.contracts.errors import FieldError, Problem
+from doran.kernel import json_errors
 
 _CONTEXT_NAMES = frozenset({"parsed_body", "parsed_query", "parsed_path", "parsed_headers"})
 
@@ -34,11 +36,15 @@ class Bodies(MsgspecSerializer):
         if not buffer:
             return _nothing_said(model)
         try:
-            return super().deserialize(buffer, parser=parser, request=request, model=model)
+            found = super().deserialize(buffer, parser=parser, request=request, model=model)
+            _refuse_duplicates(buffer)
         except msgspec.ValidationError as wrong:
             raise refused(_plain(buffer), model, wrong, strict=True) from None
-        except RecursionError:
-            raise too_deep() from None
+        except DataParsingError as wrong:
+            raise _malformed(wrong.__cause__ if isinstance(wrong.__cause__, Exception) else wrong) from None
+        except RecursionError as wrong:
+            raise _malformed(wrong) from None
+        return found
 
     @classmethod
     def from_python(
@@ -77,12 +83,22 @@ def _nothing_said(model: Any) -> Any:
         raise Problem("malformed_json", "The body is empty.") from None
 
 
-def too_deep() -> Problem:
-    return Problem("malformed_json", "The JSON is nested too deeply.")
+def _refuse_duplicates(buffer: Raw) -> None:
+    """Refuse an object that names a field twice: two readers may take it for two different things."""
+    json.loads(buffer, object_pairs_hook=_once, parse_int=str, parse_float=str)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Problem("malformed_json", "An object names a field twice.")
+
+
+def _malformed(wrong: Exception) -> Problem:
+    return Problem("malformed_json", json_errors.of_text(wrong))
 
 
 def refused(value: Any, kind: Any, wrong: msgspec.ValidationError, *, strict: bool) -> Problem:
-    """The 422 for a value that does not fit: every wrong field, or what msgspec said if no field is to blame."""
+    """The 422 for a value that does not fit: every wrong field, or the whole value if no field is to blame."""
     found = tuple(wrong_fields(value, kind, strict=strict))
     return Problem("validation_failed", errors=found or (_said("", wrong),))
 
@@ -112,17 +128,12 @@ def _wrong_value(name: str, value: Any, kind: Any, *, strict: bool) -> Iterator[
 
 
 def _said(name: str, wrong: msgspec.ValidationError) -> FieldError:
-    """msgspec's words, its path (`… - at `$.a[0]``) moved into the field's name."""
-    words, _, path = str(wrong).partition(" - at `$")
-    return FieldError(name + path.rstrip("`"), words + ".")
+    where, why = json_errors.of_value(wrong)
+    return FieldError(name + where if where.startswith("[") else ".".join(filter(None, (name, where))), why)
 
 
 def _plain(buffer: Raw) -> Any:
     try:
         return msgspec.json.decode(buffer)
-    except RecursionError:
-        raise too_deep() from None
-    except UnicodeDecodeError:
-        raise Problem("malformed_json", "The body is not UTF-8.") from None
-    except msgspec.DecodeError as wrong:  # behind the first wrong field: what follows is no JSON at all
-        raise Problem("malformed_json", f"{wrong}.") from None
+    except (RecursionError, UnicodeDecodeError, msgspec.DecodeError) as wrong:
+        raise _malformed(wrong) from None  # behind the first wrong field: what follows is no JSON at all

@@ -247,7 +247,7 @@ class Api(Controller[Bodies]):
         if isinstance(exc, Problem):
             return problems.refusal(exc, self.request)
         if isinstance(exc, RequestSerializationError):
-            return problems.refusal(Problem("malformed_json", f"{exc}."), self.request)
+            return problems.refusal(Problem("malformed_json"), self.request)
         return problems.crashed(exc, self.request)
 
     def to_error(
