@@ -26,6 +26,7 @@ EXITS: Final[Mapping[str, tuple[int, str]]] = {
     "bad_database": (15, "a database cannot be opened or brought up to date"),
     "not_found": (16, "what the command names does not exist"),
     "unsafe_database": (17, "a database may lose what it has committed, and production mode refuses it"),
+    "lost_database": (18, "a database file that was made in the data folder is missing or empty"),
 }
 
 

@@ -18,6 +18,8 @@ from doran.server.exits import Refused, plainly
 
 SECRET = "secret_key"  # noqa: S105  a file name
 RESTORING = "restoring"
+MADE = "made"
+"""Names the services whose databases were made in this folder, so that a missing file is not made anew."""
 _held: list[int] = []
 
 
@@ -42,12 +44,13 @@ def is_needed(config: Config) -> bool:
 def prepare(config: Config) -> Config:
     """Make the folder and its secret where they are missing. The settings come back with the secret.
 
-    Refuses a folder whose databases are only half put back.
+    Refuses a folder whose databases are only half put back, or lack a file.
     """
     if not is_needed(config):
         return config
     folder = Path(config.data)
     refuse_half_restored(folder)
+    refuse_lost(config)
     with plainly(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return config.replace(secret_key=_secret(folder)) if _needs_secret(config) else config
@@ -56,6 +59,36 @@ def prepare(config: Config) -> Config:
 def refuse_half_restored(folder: Path) -> None:
     if (folder / RESTORING).exists():
         raise Refused("bad_database", f"A restore into {folder} did not come to its end: run `doran restore` again.")
+
+
+def refuse_lost(config: Config) -> None:
+    """Raise `Refused` where a database that was made in this folder is missing or empty."""
+    folder = Path(config.data)
+    for service in _made(folder) & _kept_here(config):
+        file = folder / f"{service}.sqlite3"
+        if not file.exists() or not file.stat().st_size:
+            raise Refused(
+                "lost_database",
+                f"{file} was made here and is {'empty' if file.exists() else 'missing'}: put it back, or a copy by `doran "
+                f"restore COPY --data {folder} --replace`; to start with a new, empty one, remove {folder / MADE} first.",
+            )
+
+
+def note_made(config: Config) -> None:
+    """Note which databases this folder holds from now on."""
+    folder = Path(config.data)
+    if here := _kept_here(config) - _made(folder):
+        with plainly(folder):
+            whole(folder / MADE, "".join(f"{name}\n" for name in sorted(_made(folder) | here)).encode("ascii"))
+
+
+def _made(folder: Path) -> set[str]:
+    with plainly(folder / MADE):
+        return set((folder / MADE).read_text("ascii").split()) if (folder / MADE).exists() else set()
+
+
+def _kept_here(config: Config) -> set[str]:
+    return {service for service in config.services if not getattr(config, f"{service}_database")}
 
 
 def found(config: Config) -> Config:

@@ -151,6 +151,7 @@ def migrate(config: Config) -> None:
     if "ai" in config.services:
         _plant_prompts(Path(config.data))
         _let_the_database_compare(Path(config.data))
+    folder.note_made(config)
 
 
 def _plant_prompts(place: Path) -> None:

@@ -31,7 +31,7 @@ from doran.kernel.keysets import KeptKeys
 from doran.kernel.limits.memory import keys_counted
 from doran.kernel.outbox import Relay
 from doran.server import neighbours
-from doran.server.databases import sqlite
+from doran.server.databases import served_files, sqlite
 from doran.server.exits import Refused
 from doran.server.pools import Pools
 
@@ -301,6 +301,8 @@ def _look_at_sibling(service: str) -> None:
 def _look_at_database(service: str) -> None:
     """On a connection that is kept as long as it works."""
     connection = connections[service]
+    if served_files.is_lost(str(connection.settings_dict["NAME"])):
+        raise telemetry.health.Unwell("lost")
     if connection.connection is not None and not connection.is_usable():
         connection.close()
     connection.ensure_connection()

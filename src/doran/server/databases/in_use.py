@@ -40,12 +40,15 @@ def refuse_torn(config: Config) -> None:
 
 
 def mark(config: Config) -> None:
-    """Say in each file that it is in use, until `put_away`."""
+    """Say in each file that it is in use, until `put_away`, and notice from now on if it is lost."""
+    from doran.server.databases import served_files
+
     for service, file in _files(config).items():
         try:
             _marked[file] = sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)
             _note(_marked[file], _IN_USE)
             _served(file).write_text(_identity(file), "ascii")
+            served_files.watch(str(file))
         except (sqlite3.Error, OSError) as wrong:
             raise database_refusal(wrong, service, Path(config.data)) from wrong
 
@@ -54,7 +57,10 @@ def put_away() -> None:
     """Fold each log into its file, which is whole from then on, and let go of both."""
     from django.db import connections
 
+    from doran.server.databases import served_files
+
     connections.close_all()
+    served_files.unwatch()
     for file, connection in _marked.items():
         try:
             with closing(connection):

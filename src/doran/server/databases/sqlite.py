@@ -37,4 +37,4 @@ def wal_bytes(path: Path) -> int:
 def file(path: Path) -> dict[str, Any]:
     """A database file of Doran."""
     options = {"transaction_mode": "IMMEDIATE", "timeout": 10, "init_command": _START}
-    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": options}
+    return {"ENGINE": "doran.server.databases.sqlite_file", "NAME": str(path), "OPTIONS": options}

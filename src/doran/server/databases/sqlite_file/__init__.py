@@ -1,0 +1,1 @@
+"""Django's SQLite backend, which acknowledges no commit into a lost file."""
