@@ -139,6 +139,8 @@ def test_what_it_only_thought_is_seen_by_nobody(chromium: Browser, model: ModelS
     page.get_by_role("button", name="다시 답변").click()
     expect(growing(page)).to_contain_text(WHOLE[:2])
     expect(page.get_by_text(thought)).to_have_count(0)
+    page.get_by_role("button", name="멈추기").click()  # or it would be asked again while the next story plays
+    expect(page.get_by_role("button", name="다시 답변")).to_be_visible()
 
 
 def test_where_nobody_agreed_to_searching_it_is_said_and_nothing_sent(
