@@ -11,6 +11,7 @@ import pytest
 
 from doran.kernel.config import SETTINGS
 from doran.server import cli
+from doran.server.exits import EXITS
 from tests.house import deployment
 from tests.house.deployment import DEPLOY, composed, image_environment, image_words, instructions, judged, said, tool
 
@@ -169,6 +170,9 @@ def test_the_systemd_unit_is_accepted(tmp_path: Path) -> None:
     text = (DEPLOY / "doran.service").read_text("utf-8")
     (start,) = re.findall(r"^ExecStart=(.*)$", text, flags=re.MULTILINE)
     cli._parser().parse_args(start.split()[1:])
+    (final,) = re.findall(r"^RestartPreventExitStatus=(.*)$", text, flags=re.MULTILINE)
+    refusals = ("usage", "unwritable", "bad_setting", "in_use", "lost_database")
+    assert final.split() == [str(EXITS[one][0]) for one in refusals], "what trying again does not change"
     unit = tmp_path / "doran.service"
     unit.write_text(text.replace(start.split()[0], str(shutil.which("true"))))
     told = judged(tool("systemd-analyze"), "verify", unit)

@@ -69,6 +69,15 @@ def test_every_guarantee_names_tests_that_exist() -> None:
     assert missing == []
 
 
+def test_the_threat_model_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "security" / "threat-model.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[^`]+)`", text)
+    assert named
+    assert [test for test in named if not exists(test)] == []
+    rows = [row for row in re.findall(r"^\| .+$", text, flags=re.MULTILINE) if not row.startswith("| threat |")]
+    assert [row for row in rows if "`tests/" not in row] == []
+
+
 def exists(test: str) -> bool:
     file, _, name = test.partition("::")
     path = ROOT / file
