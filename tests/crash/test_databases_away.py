@@ -85,6 +85,12 @@ class Town:
     def stored(self) -> list[tuple[Any, ...]]:
         return self._server.say("SELECT content, seq FROM chat_message ORDER BY seq", database=self.database)
 
+    async def rests(self) -> None:
+        """Wait until every event was published: the next COMMIT is that of a change, and not of the relay."""
+        async with asyncio.timeout(SOON):
+            while self._server.say("SELECT count(*) FROM chat_outbox", database=self.database) != [(0,)]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     def is_whole(self) -> None:
         """All that was acknowledged is there, once and in its place, and nothing else."""
         stored = self.stored()
@@ -170,12 +176,14 @@ async def test_a_long_absence_is_said_and_ends_by_itself(server: Server) -> None
 async def test_a_commit_that_is_cut_off_happens_once(server: Server, cut: Any) -> None:
     async with Wire(server.port).laid() as wire, town_on(server, through=wire) as town:
         junho = await town.junho.opens()
+        await town.rests()
         wire.cut = cut
         sent = await town.minji.sends(town.talk, "여보세요")
         assert wire.cut == "", "nothing was cut"
         assert town.stored() == [("여보세요", 1)]
         shown = [frame for frame in await junho.hears_nothing_before_pong() if frame["type"] == "chat_message"]
         assert [frame["message"] for frame in shown] == [sent]
+        await town.rests()
         wire.cut = cut
         assert (await town.minji.edits(sent, "여보세요?")).status == 200
         assert wire.cut == "", "nothing was cut"
@@ -189,6 +197,7 @@ async def test_what_stays_in_doubt_too_long_is_refused_and_shown_later(
 ) -> None:
     async with Wire(server.port).laid() as wire, town_on(server, through=wire, database_patience=0.3) as town:
         junho = await town.junho.opens()
+        await town.rests()
         wire.cut, wire.is_down = cut, True
         refuses(await town.minji.tries_to_send(town.talk, "하나", client_message_id="one"), 503, "unavailable")
         wire.is_down = False

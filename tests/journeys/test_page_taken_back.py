@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.house.running import Running, running
 from tests.journeys.windows import PHONE, Visitor, box, menu, opens, said, violations
@@ -19,8 +19,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield one
 
 
-def preview(page: Page) -> str:
-    return page.locator("doran-list .last").first.inner_text()
+def preview(page: Page) -> Locator:
+    return page.locator("doran-list .last").first
 
 
 def test_deleted_for_me_is_gone_everywhere_of_mine_and_nowhere_else(
@@ -36,14 +36,14 @@ def test_deleted_for_me_is_gone_everywhere_of_mine_and_nowhere_else(
     menu(page, "셋", "나에게서만 삭제")
     for one in (page, tab):
         expect(said(one)).to_have_text(["하나", "둘"])
-        assert preview(one) == "둘"
+        expect(preview(one)).to_have_text("둘", use_inner_text=True)
     page.reload()
     expect(said(page)).to_have_text(["하나", "둘"])
     expect(said(phone)).to_have_text(["하나", "둘"])
     page.reload()
     expect(said(page)).to_have_text(["하나", "둘"])
     for one in (page, tab):
-        assert preview(one) == "둘"
+        expect(preview(one)).to_have_text("둘", use_inner_text=True)
     expect(said(other)).to_have_text(["하나", "둘", "셋"])
     assert [one.get("hidden", False) for one in minji.asks(conversation)["messages"]] == [False, False, True]
 
