@@ -158,6 +158,24 @@ def told(integrator: Receiver) -> list[tuple[str, str]]:
     return list(dict.fromkeys(said))
 
 
+def owed(data: Path) -> list[tuple[str, str]]:
+    """The same of what stands in line for the next start: said between the last look and the stop, as what nobody's
+    device acknowledged is, ten seconds later."""
+    with contextlib.closing(sqlite3.connect(data / "core.sqlite3", timeout=20)) as core:
+        rows = core.execute(
+            "SELECT event.key, event.event_id FROM core_webhookdelivery AS delivery"
+            " JOIN core_webhookevent AS event ON event.id = delivery.event_id"
+            " WHERE delivery.state <> 'delivered' AND json_extract(event.envelope, '$.producer') = 'chat'"
+            " ORDER BY delivery.id"
+        ).fetchall()
+    return [(key, str(UUID(event_id))) for key, event_id in rows]
+
+
+def told_or_owed(town: Town) -> dict[str, list[str]]:
+    """By key the ids of the events that the integrator knows, then of those that wait for it."""
+    return by_key(dict.fromkeys([*told(town.integrator), *owed(town.data)]))
+
+
 def published(data: Path) -> list[tuple[str, str]]:
     """The same of all that chat has published."""
     with contextlib.closing(sqlite3.connect(data / "chat.sqlite3", timeout=20)) as chat:
