@@ -173,7 +173,7 @@ def test_a_key_that_others_may_read_is_told_and_in_production_refused(tmp_path: 
 
 
 def test_a_secret_in_a_bad_setting_is_not_shown(tmp_path: Path) -> None:
-    result = doran("up", cwd=tmp_path, DORAN_CORE_DATABASE="mysql://minji:hunter2@db/")
+    result = doran("up", "--port", "0", cwd=tmp_path, DORAN_CORE_DATABASE="mysql://minji:hunter2@db/")
     assert result.returncode == code_of("bad_setting")
     assert "hunter2" not in result.stderr + result.stdout
 

@@ -213,7 +213,8 @@ def test_who_was_killed_and_then_read_by_another_program_is_taken_for_no_copy(sa
     """The last program that closes a file folds the log in and removes it, whatever program that is."""
     said.is_told(signal.SIGKILL)
     alone = copied(tmp_path, tmp_path / "alone")
-    assert doran("check", "--data", str(tmp_path / "data"), cwd=tmp_path).returncode == EXITS["done"][0]
+    found = doran("check", "--data", str(tmp_path / "data"), cwd=tmp_path, DORAN_PORT="0")
+    assert found.returncode == EXITS["done"][0], found.stdout
     for service in ("core", "chat", "ai"):
         with closing(sqlite3.connect(tmp_path / "data" / f"{service}.sqlite3")) as program:
             assert program.execute("SELECT count(*) FROM django_migrations").fetchone() != (0,)
@@ -221,7 +222,9 @@ def test_who_was_killed_and_then_read_by_another_program_is_taken_for_no_copy(sa
     assert contents(tmp_path) == ["봄비가 온다"]
     with running(folder=tmp_path) as again:
         assert again.asks("/health/ready")[0] == 200
-    assert doran("check", "--data", str(alone / "data"), cwd=tmp_path).returncode == EXITS["failed"][0]
+    torn = doran("check", "--data", str(alone / "data"), cwd=tmp_path, DORAN_PORT="0")
+    assert torn.returncode == EXITS["failed"][0]
+    assert "NO   chat database" in torn.stdout
 
 
 def test_a_backup_of_a_running_server_is_whole(said: Running, tmp_path: Path) -> None:

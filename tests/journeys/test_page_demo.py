@@ -19,8 +19,10 @@ def test_one_press_logs_in_as_either(chromium: Browser, tmp_path: Path) -> None:
         for name, other in (("민지", "준호"), ("준호", "민지")):
             page = chromium.new_context(locale="ko-KR", bypass_csp=True).new_page()
             page.goto(server.url)
+            enter = page.get_by_role("button", name=f"{name}로 들어가기")
+            expect(enter).to_be_visible()
             assert violations(page, "the welcome") == []
-            page.get_by_role("button", name=f"{name}로 들어가기").click()
+            enter.click()
             opens(page, other)
             expect(said(page)).to_have_count(10)
             assert "password" not in page.url
