@@ -61,6 +61,22 @@ def test_nothing_is_acknowledged_after_the_file_of_chat_is_lost(
         assert made_anew == (lose in (replaced, emptied, without_log))
 
 
+@pytest.mark.parametrize("service", ["core", "ai"])
+def test_nothing_is_answered_from_a_lost_file_of_another_service(service: str, tmp_path: Path) -> None:
+    with running(folder=tmp_path) as server:
+        minji, junho = Person(server, "minji"), Person(server, "junho")
+        talk = minji.starts(junho)
+        removed(tmp_path / "data", service)
+        asked = {"core": "/api/core/users/me/", "ai": f"/api/ai/consents/{talk}/"}[service]
+        status, problem = server.asks(asked, token=minji.token)
+        assert (status, problem["code"]) == (503, "unavailable")
+        ready = server.asks("/health/ready")[1]["dependencies"]
+        assert ready[f"{service} database"]["detail"] == "lost"
+        assert server.asks(f"/api/chat/conversations/{talk}/", token=minji.token)[0] == 200
+        assert not list((tmp_path / "data").glob(f"{service}.sqlite3"))
+        assert server.said().count("database file lost") == 1
+
+
 def test_sends_in_flight_are_acknowledged_only_before_the_loss(tmp_path: Path) -> None:
     """The file is renamed, so that it can be read afterwards: what was acknowledged is in it, and nobody was told yes later."""
     with running(folder=tmp_path) as server:
@@ -88,7 +104,7 @@ def test_sends_in_flight_are_acknowledged_only_before_the_loss(tmp_path: Path) -
         talking.join(60)
         assert not talking.is_alive()
         assert late == []
-        assert "database file lost" in server.said()
+        assert server.said().count("database file lost") == 1
     with closing(sqlite3.connect(tmp_path / "elsewhere" / "chat.sqlite3")) as chat:
         kept = {content for (content,) in chat.execute("SELECT content FROM chat_message")}
     assert set(acknowledged) <= kept

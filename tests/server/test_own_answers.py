@@ -75,6 +75,12 @@ async def test_the_page_asks_the_browser_for_nothing(house: House) -> None:
     assert {"camera=()", "microphone=()", "geolocation=()"} <= set(permissions.split(", "))
 
 
+async def test_the_page_loads_nothing_from_a_strangers_address(house: House) -> None:
+    policy = (await call(house.app, "GET", "/")).headers["content-security-policy"]
+    assert {"default-src 'none'", "img-src 'self' data:", "connect-src 'self'"} <= set(policy.split("; "))
+    assert "http" not in policy
+
+
 async def test_no_page_of_another_origin_embeds_what_is_private() -> None:
     private = ("/api/core/users/me/", "/health/live", "/metrics", "/nowhere")
     public = ("/asyncapi.json", "/.well-known/jwks.json", "/api/docs/")

@@ -1,7 +1,8 @@
-"""Devices that a person has logged in with before: somebody else's guesses do not count against them.
+"""Known devices: a device that a user has logged in with before has rate limits of its own, so that other people's wrong
+passwords do not lock it out.
 
-A log-in leaves a cookie: a random name of the device and a keyed hash over it, the same for all who log in with that browser.
-It opens nothing. Each session remembers a tag of device and person, so a person has as many known devices as sessions.
+A log-in sets a cookie: a random device name and a keyed hash of it, the same for all users of that browser. It grants no
+access. Each session stores a tag of device and user, so a user has at most as many known devices as sessions.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ def shown(cookie: str | None) -> str | None:
 
 
 def tag(user_id: uuid.UUID, device: str) -> str:
-    """Return a device as a session remembers it: nobody can see that two people share one."""
+    """Return the tag of a device in a session row; it does not show that two users share a device."""
     return sealing.tag("devices of people", user_id.bytes, device).hex()[:32]
 
 
 def goes_first(header: str) -> bool:
-    """Whether a `Cookie` header shows a device of ours that has not tried too often. Waits for nothing."""
+    """Return whether a `Cookie` header names a known device that is within its rate limit. Never block."""
     if COOKIE not in header:
         return False
     try:

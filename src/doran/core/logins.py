@@ -18,7 +18,7 @@ _NOBODY: Final = uuid.UUID(int=0)
 
 
 def prove(username: str, password: str, *, address: str, device: str | None = None) -> User:
-    """The person with this name and password, at a device that showed its cookie or at none we know.
+    """Return the user with this name and password; `device` is the cookie of a known device, if one was sent.
 
     An unknown name, a wrong password and a deactivated person cost the same and look the same.
     Raises `Problem`: `invalid_credentials`, `too_many_requests`, `unavailable`.
@@ -54,7 +54,7 @@ def _compare(user: User | None, password: str, account: Hashable) -> None:
 
 
 def _counted(handle: str, user: User | None, address: str, device: str | None) -> tuple[Hashable, Hashable]:
-    """What log-ins and failures are counted by: a known device, a known place has counts of its own (see `rates`)."""
+    """Return the rate-limit keys for log-ins and for failures: a known device or address has its own (see `rates`)."""
     user_id = user.id if user else _NOBODY
     is_place_known, is_device_known = sessions.are_known(user_id, address, device)
     if device is not None and is_device_known:

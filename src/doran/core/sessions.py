@@ -90,7 +90,7 @@ def address_tag(address: str) -> str:
 
 
 def are_known(user_id: uuid.UUID, address: str, device: str | None) -> tuple[bool, bool]:
-    """Whether this person has logged in from this address, and with this device, before."""
+    """Return whether this user has logged in before from this address, and with this device."""
     there, this = address_tag(address), devices.tag(user_id, device) if device else None
     either = Q(address_tag=there) | Q(device_tag=this) if this else Q(address_tag=there)
     found = AuthToken.objects.filter(either, user_id=user_id).values_list("address_tag", "device_tag").distinct()

@@ -39,7 +39,7 @@ _LENGTH: Final = 16 + 4 + _SECRET_BYTES + _MARK_BYTES
 def log_in(
     username: str, password: str, *, device_name: str = "", address: str, device: str | None = None
 ) -> tuple[TokenPair, str]:
-    """A new session, and the cookie of the device: the one that it showed, or a new one.
+    """Return the tokens of a new session, and the device cookie: the one that was sent, or a new one.
 
     Raises `Problem`: `validation_failed` for the device's name, or as `logins.prove`.
     """

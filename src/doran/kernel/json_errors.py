@@ -1,4 +1,4 @@
-"""What is wrong with JSON that somebody sent, in our words: a library's change with its version, and name its own types."""
+"""Error messages for invalid JSON, in our own words: a library's change with its version and name its own types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATH: Final = " - at `$"
 
 
 def of_value(wrong: msgspec.ValidationError) -> tuple[str, str]:
-    """Return which field does not fit, as `tags[1]`, and a sentence that says why."""
+    """Return the path of the wrong field, such as `tags[1]`, and a sentence that says why."""
     words, _, path = str(wrong).rpartition(_PATH) if _PATH in str(wrong) else (str(wrong), "", "")
     where = path.rstrip("`").removeprefix(".")
     if found := _FIELD.match(words):
@@ -31,7 +31,7 @@ def of_value(wrong: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def of_text(wrong: Exception) -> str:
-    """Return a sentence that says why this is no JSON, or none that fits."""
+    """Return a sentence that says why a text is not JSON, or does not fit the expected type."""
     if isinstance(wrong, RecursionError):
         return "The JSON is nested too deeply."
     if isinstance(wrong, msgspec.ValidationError):

@@ -56,8 +56,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, told apart from Ctrl-C: CPython kills itself at its end, whatever was caught, where exactly a
-    KeyboardInterrupt broke off the `exec` of a text, which is how dataclasses are made while modules are loaded."""
+    """SIGTERM, as an exception of its own.
+
+    If a plain KeyboardInterrupt breaks off an `exec` of source text, as dataclasses use it while modules load, CPython
+    ends the process by SIGINT even if the exception was caught.
+    """
 
 
 def _terminated(_number: int, _frame: object) -> None:

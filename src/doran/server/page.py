@@ -18,7 +18,7 @@ _PACKAGE = Path(doran.__file__).parent
 # Only our own files, no inline script or style, no frames, no plug-ins, and no string that is
 # taken for HTML. 'self' covers wss:// to our own host in current browsers.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; font-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'; trusted-types lit-html"
 )

@@ -1,10 +1,11 @@
-"""Which threads answer a REST call: what hashes a password has threads and a queue of its own.
+"""Thread pools of REST: calls that hash a password have threads and a queue of their own.
 
-A hash takes tens of milliseconds of all cores. In the threads of the other calls a flood of log-ins would make everybody wait.
+A hash takes tens of milliseconds of all cores. In a shared pool a flood of log-ins would delay every other call.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib import import_module
@@ -25,7 +26,7 @@ HASHING: Final = frozenset({
 
 
 class Pools:
-    """An ASGI application for `http` scopes: each call goes to the pool that its route belongs to."""
+    """ASGI application for `http` scopes that passes each call to the pool of its route."""
 
     def __init__(self, config: Config) -> None:
         pool = partial(DjangoPool, body_bytes=config.body_bytes, patience=config.database_patience)
@@ -45,9 +46,8 @@ class Pools:
         self.hashing.start()
 
     async def close(self, seconds: float) -> None:
-        """Let what is queued finish, for at most `seconds` in each pool, and end the threads."""
-        await self.rest.close(seconds)
-        await self.hashing.close(seconds)
+        """Let queued calls finish, for at most `seconds`, and end the threads."""
+        await asyncio.gather(self.rest.close(seconds), self.hashing.close(seconds))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         is_hashing = (scope["method"], scope["path"].rstrip("/")) in HASHING
@@ -55,7 +55,7 @@ class Pools:
 
 
 def _known_device(config: Config) -> Callable[[Scope], bool] | None:
-    """Let devices that have logged in before wait in front of strangers."""
+    """Return the test for calls that go first in the queue: those with a known-device cookie."""
     if "core" not in config.services:
         return None
     goes_first = import_module("doran.core.devices").goes_first

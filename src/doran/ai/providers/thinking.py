@@ -181,7 +181,7 @@ class Thoughts:
         return [Retracted()] if is_new else []
 
     def _is_code(self, before: str, after: str) -> bool | None:
-        """Whether a mark between these stands in code; None while what comes next decides it."""
+        """Return whether a mark between these texts is in code; None if text that has not come yet decides."""
         text = self._said + before
         if text.count("```") % 2 == 1:
             return True

@@ -98,7 +98,7 @@ class BearerToken(SyncAuth):
 
 
 class Anyone(SyncAuth):
-    """Lets everybody in, counting calls by caller: an address, or what a path knows better."""
+    """Admits every caller and counts calls by `Api.caller`: the address, unless an endpoint has a better key."""
 
     __slots__ = ()
 
@@ -179,7 +179,7 @@ class Api(Controller[Bodies]):
 
     @property
     def caller(self) -> str:
-        """What calls before a log-in are counted by."""
+        """Return the rate-limit key of calls before log-in."""
         return self.client_address
 
     @property

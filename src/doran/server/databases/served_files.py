@@ -1,14 +1,15 @@
-"""Loss of a SQLite file while it is served: removed, renamed, replaced or emptied, or its write-ahead log so.
+"""Detection of a lost SQLite file: the file or its write-ahead log was removed, renamed, replaced or emptied while served.
 
-SQLite goes on writing into a file that has no name any more, and a restart would find nothing of it. So each
-transaction compares what is at the path with what was there at the start. A lost file stays lost until the server
-is started again: nothing is written into what may have been put there meanwhile.
+SQLite keeps writing into a file that has no name any more, and a restart would find nothing of it. So each transaction
+compares the file at the path with the one that was there at the start. A lost file stays lost until the server is
+restarted: nothing is written into a file that was put there meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _HEADER: Final = 100
 _served: dict[str, _Served] = {}
+_lock = threading.Lock()
 
 
 class LostFile(OperationalError):
@@ -40,12 +42,12 @@ class _Served:
 
 
 def watch(path: str) -> None:
-    """Compare from now on what is at this path. It is open, in write-ahead mode."""
+    """Watch the file at this path, which is open in write-ahead mode."""
     _served[path] = _Served(path, _identity(os.stat(path)), _identity(os.stat(f"{path}-wal")))
 
 
 def unwatch() -> None:
-    """No file is served any more."""
+    """Stop watching all files."""
     _served.clear()
 
 
@@ -54,12 +56,13 @@ def is_watched(path: str) -> bool:
 
 
 def is_lost(path: str) -> bool:
-    """Whether this file was served and is lost. The log says it once."""
+    """Return whether this served file is lost. Log the loss once."""
     served = _served.get(path)
     if served is None or (not served.is_lost and served.is_in_place()):
         return False
-    if not served.is_lost:
-        served.is_lost = True
+    with _lock:
+        is_new, served.is_lost = not served.is_lost, True
+    if is_new:
         log.critical(
             "database file lost; nothing is written: stop the server, put the file or a backup back, start it again",
             extra={"file": os.path.basename(path)},
@@ -68,7 +71,7 @@ def is_lost(path: str) -> bool:
 
 
 def refuse_lost(path: str) -> None:
-    """Raise `LostFile` where this file was served and is lost."""
+    """Raise `LostFile` if this served file is lost."""
     if is_lost(path):
         raise LostFile("the database file is lost")
 

@@ -114,7 +114,7 @@ def unread_wrong(evidence: Evidence) -> Findings:
 
 
 def _deleted_after(evidence: Evidence, looked: Looked) -> tuple[int, int]:
-    """How many messages after the mark were surely deleted when this was shown, and how many may have been."""
+    """Return how many messages after the mark were surely deleted when this was shown, and how many may have been."""
     rows = evidence.truth.get(looked.conversation, {})
     unread = [rows[seq] for seq in range((looked.read or 0) + 1, (looked.last_seq or 0) + 1) if seq in rows]
     deleted = [evidence.deletions.get(row.id, []) for row in unread if row.deleted]
